@@ -1,0 +1,119 @@
+# sockerless-gateway: targets and knobs. `make help` prints this list.
+#
+#   make            build the four programs into build/bin
+#   make deps       install what building, testing and running need (Debian 12, as root)
+#   make check      unit tests, functional tests with the real docker client, fuzz corpora
+#   make unit       unit tests only
+#   make func       functional tests only (root: they run containers)
+#   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
+#   make bench      ratios against a real dockerd, in the same run
+#   make lint       formatting, clang-tidy, cppcheck, who-may-include-whom
+#   make fuzz       libFuzzer on every parser, FUZZ_SECONDS each
+#   make clean      remove build/
+#
+# Knobs: SAN=address,undefined (or thread)   V=1 shows commands   O=build  WERROR=1
+#        SPEC_DIR=<folder of the published interface documents>, FUZZ_SECONDS=60
+
+O        ?= build
+SAN      ?=
+CC       ?= gcc
+WERROR   ?= 1
+OPT      ?= -O2
+FUZZ_SECONDS ?= 60
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SECONDARY:
+Q := $(if $(V),,@)
+# A sanitizer build lives beside the plain one.
+B := $(O)$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+comma := ,
+B := $(O)$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+
+VERSION := 0.1.0
+CPPFLAGS += -Iinclude -Iagent-proto -Igateway -I$(B)/gen -I/usr/share/include/llhttp \
+	    -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLLHTTP_STRICT_MODE=1
+CFLAGS   += -std=gnu11 $(OPT) -g -Wall -Wextra -Wmissing-prototypes -Wshadow -Wvla \
+	    -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) \
+	    $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+LDFLAGS  += $(if $(SAN),-fsanitize=$(SAN))
+
+DAEMON_LIBS := -lwebsockets -luv -lcurl -ljansson -lssl -lcrypto -lprotobuf-c -lsqlite3 -lpthread
+EMU_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
+CTL_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
+AGENT_LIBS  := -lprotobuf-c -luv_a -lssl -lcrypto -ldl -lpthread
+
+LLHTTP_SRC  := api http llhttp
+BASE_SRC    := $(wildcard src/base/*.c)
+NET_SRC     := $(wildcard src/net/*.c)
+PROTO_SRC   := $(wildcard agent-proto/*.c)
+AGENT_SRC   := $(wildcard src/agent/*.c)
+EMU_SRC     := $(wildcard src/emulator/*.c)
+CTL_SRC     := $(wildcard src/ctl/*.c)
+GW_SRC      := $(wildcard gateway/*.c gateway/*/*.c)
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LLHTTP_OBJ := $(patsubst %,$(B)/obj/llhttp/%.o,$(LLHTTP_SRC))
+BASE_OBJ   := $(call obj,$(BASE_SRC))
+NET_OBJ    := $(call obj,$(NET_SRC)) $(LLHTTP_OBJ)
+PROTO_OBJ  := $(call obj,$(PROTO_SRC)) $(B)/gen/tunnel.pb-c.o
+# The agent has no HTTP client: libcurl stays out of the user's container.
+AGENT_NET_OBJ := $(filter-out %/http_client.o,$(NET_OBJ))
+
+PROGRAMS := $(addprefix $(B)/bin/,sockerless-gateway sockerless-agent cloudrun-emulator sockerlessctl)
+all: $(PROGRAMS)
+
+$(B)/bin/sockerless-gateway: $(call obj,$(GW_SRC)) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) $(DAEMON_LIBS)
+$(B)/bin/cloudrun-emulator: $(call obj,$(EMU_SRC)) $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) $(EMU_LIBS)
+$(B)/bin/sockerlessctl: $(call obj,$(CTL_SRC)) $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) $(CTL_LIBS)
+# Static: it runs in any image. A sanitizer build is dynamic, the runtimes cannot be static.
+# glibc warns that getaddrinfo and dlopen want its shared parts; name look-up by files and DNS is built in.
+$(B)/bin/sockerless-agent: $(call obj,$(AGENT_SRC)) $(PROTO_OBJ) $(AGENT_NET_OBJ) $(BASE_OBJ)
+	$(if $(SAN),$(LINK) -lprotobuf-c -luv -lssl -lcrypto -lpthread,\
+	$(Q)mkdir -p $(@D); echo "  LD      $@"; $(CC) -static $(CFLAGS) $(LDFLAGS) -o $@.debug $^ $(AGENT_LIBS) 2>$@.ldlog || { cat $@.ldlog >&2; exit 1; }; strip -o $@ $@.debug)
+
+LINK = $(Q)mkdir -p $(@D); echo "  LD      $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(B)/obj/%.o: %.c $(B)/gen/tunnel.pb-c.h
+	$(Q)mkdir -p $(@D); echo "  CC      $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -include include/base/banned.h -c -o $@ $<
+$(B)/obj/llhttp/%.o: /usr/share/llhttp/%.c
+	$(Q)mkdir -p $(@D); echo "  CC      $<"; $(CC) $(CPPFLAGS) $(OPT) -g $(if $(SAN),-fsanitize=$(SAN)) -w -c -o $@ $<
+$(B)/gen/tunnel.pb-c.h: agent-proto/tunnel.proto
+	$(Q)mkdir -p $(@D); echo "  PROTOC  $<"; protoc-c --proto_path=agent-proto --c_out=$(B)/gen $<
+$(B)/gen/tunnel.pb-c.c: $(B)/gen/tunnel.pb-c.h ;
+$(B)/gen/tunnel.pb-c.o: $(B)/gen/tunnel.pb-c.c
+	$(Q)echo "  CC      $<"; $(CC) $(CPPFLAGS) $(OPT) -g $(if $(SAN),-fsanitize=$(SAN)) -w -c -o $@ $<
+
+# ---- unit tests: tests/unit/<layer>_<module>.c becomes one Criterion program ----
+UNIT_SRC  := $(wildcard tests/unit/*.c)
+UNIT_BIN  := $(patsubst tests/unit/%.c,$(B)/test/%,$(UNIT_SRC))
+# Everything of the gateway but main, so that a test may reach any module.
+GW_LIB_OBJ := $(filter-out %/gateway/main.o,$(call obj,$(GW_SRC)))
+AGENT_LIB_OBJ := $(filter-out %/agent/main.o,$(call obj,$(AGENT_SRC)))
+EMU_LIB_OBJ := $(filter-out %/emulator/main.o,$(call obj,$(EMU_SRC)))
+$(B)/test/base_%: $(B)/obj/tests/unit/base_%.o $(BASE_OBJ)
+	$(LINK) -lcriterion -lcrypto
+$(B)/test/net_%: $(B)/obj/tests/unit/net_%.o $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) -lcriterion $(EMU_LIBS)
+$(B)/test/proto_%: $(B)/obj/tests/unit/proto_%.o $(PROTO_OBJ) $(BASE_OBJ)
+	$(LINK) -lcriterion -lprotobuf-c -lcrypto
+$(B)/test/gateway_%: $(B)/obj/tests/unit/gateway_%.o $(GW_LIB_OBJ) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) -lcriterion $(DAEMON_LIBS)
+$(B)/test/agent_%: $(B)/obj/tests/unit/agent_%.o $(AGENT_LIB_OBJ) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) -lcriterion -lprotobuf-c $(EMU_LIBS)
+$(B)/test/emulator_%: $(B)/obj/tests/unit/emulator_%.o $(EMU_LIB_OBJ) $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) -lcriterion $(EMU_LIBS)
+
+unit: $(UNIT_BIN)
+	$(Q)fail=0; for t in $(UNIT_BIN); do $$t -j2 || fail=1; done; exit $$fail
+
+help:
+	@sed -n '/^# *make/s/^# //p; /^# Knobs/,/^$$/s/^# //p' Makefile
+
+clean:
+	rm -rf $(O)
+
+.PHONY: all unit help clean deps check func demo bench lint fuzz
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

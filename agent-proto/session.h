@@ -1,0 +1,170 @@
+/* session - one agent process and its gateway, across any number of WebSockets.
+ *
+ * Pure: bytes in, bytes out, the time as an argument; no fd, loop, clock or allocation beyond the
+ * bounds below. Both sides use this same code. Specification: PROTOCOL.md. Requirements: R1 to R3,
+ * R5 to R8, R10 to R12, R14, R15, R17, R18, R21 of the tunnel's list.
+ *
+ * A channel is one process: channel 0 is the session's own (control records), 1 the main process,
+ * 2 and up execs. Each channel has two one-way streams:
+ *     id = 2 * channel      the gateway sends, the agent receives (stdin)
+ *     id = 2 * channel + 1  the agent sends, the gateway receives (output)
+ * Every stream counts bytes from 0 in 64 bits. A sender keeps what is not acknowledged (the replay
+ * buffer) and never more than the window, so its process or client is stopped by its own full pipe
+ * rather than anything being dropped.
+ *
+ * The output of a process is a sequence of records, so that stdout and stderr share one order:
+ *     non-TTY exec     [tag 1|2][0 0 0][length u32 BE][bytes]              tag 1 stdout, 2 stderr
+ *     main process     [tag 1|2][1 0 0][length u32 BE][time ns u64 BE][bytes]     (also with a TTY)
+ *     TTY exec         raw bytes, no records
+ * The session itself treats all stream bytes alike. */
+#ifndef AGENT_PROTO_SESSION_H
+#define AGENT_PROTO_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "control.h"
+
+#define FRAME_MAX (64 * 1024)        /* one frame = one WebSocket message, never longer */
+#define FRAME_DATA_MAX (FRAME_MAX - 32)
+#define STREAM_WINDOW_DEFAULT (1024 * 1024)
+#define STREAM_WINDOW_MAX (8 * 1024 * 1024)
+#define SESSION_STREAMS_MAX 16384    /* open at once */
+#define RECORD_HEADER 8
+#define RECORD_TIME 8
+#define RECORD_TIMED 1               /* flag in byte 1: a time follows the header */
+
+enum session_role { SESSION_AGENT, SESSION_GATEWAY };
+
+struct session;
+struct stream;
+
+/* Callbacks run inside session_receive, session_accept/welcome and stream_resume, and may call any
+ * function here except session_free. None may be NULL. */
+struct session_ops {
+	/* Bytes arrived. Return how many of them have been written to their destination (0..n): those
+	 * count as delivered. The rest stays in the session, bounded by the credit granted, until
+	 * stream_resume(). p is valid during the call only. */
+	size_t (*on_data)(void *ctx, struct stream *st, const uint8_t *p, size_t n);
+	/* All bytes up to the peer's FIN are delivered. Once. */
+	void (*on_fin)(void *ctx, struct stream *st);
+	/* The peer gave the stream up, or an offset was impossible after a resume (code RESET_LOST). */
+	void (*on_reset)(void *ctx, struct stream *st, uint32_t code);
+	/* There is room again after stream_space() was 0. */
+	void (*on_writable)(void *ctx, struct stream *st);
+	/* A session message, in order, exactly once. c is valid during the call only. */
+	void (*on_control)(void *ctx, const struct control *c);
+	/* Something can be sent: ask session_next_frame when the link has room. Must only note it. */
+	void (*on_wake)(void *ctx);
+};
+
+enum { RESET_CANCELLED = 1, RESET_LOST = 2, RESET_FLOW_ERROR = 3, RESET_UNKNOWN_STREAM = 4 };
+
+struct session *session_new(enum session_role role, const uint8_t own_id[BOOT_ID_LEN],
+			    const struct session_ops *ops, void *ctx);
+void session_free(struct session *s); /* no callbacks; NULL is fine */
+
+/* ---- streams ---------------------------------------------------------------------------------- */
+
+/* Open the stream with this id (direction follows from id and role). offset: where counting starts:
+ * 0, or the position known from a HELLO when a restarted gateway adopts a running agent.
+ * window: bytes unacknowledged at most, both replay and receive bound. NULL when the id is open
+ * already or SESSION_STREAMS_MAX is reached. */
+struct stream *session_open(struct session *s, uint32_t id, uint64_t offset, size_t window);
+struct stream *session_stream(struct session *s, uint32_t id); /* NULL if not open */
+/* Forget a stream: both sides are done with it (FIN delivered, or reset). A sender with bytes or a
+ * FIN unacknowledged is kept inside until the peer has them, with no more callbacks. Late frames for
+ * it are ignored. */
+void stream_close(struct stream *st);
+
+uint32_t stream_id(const struct stream *st);
+void stream_set_user(struct stream *st, void *p);
+void *stream_user(const struct stream *st);
+
+/* Sender. */
+size_t stream_space(const struct stream *st);                 /* bytes that may be written now */
+size_t stream_write(struct stream *st, const void *p, size_t n); /* how many were taken */
+/* Contiguous room of at least 1 and at most `want` bytes inside the replay buffer, to read() into
+ * (*ret_n = how many), then commit what was read; nothing else may touch the stream between.
+ * NULL when there is no space. */
+uint8_t *stream_reserve(struct stream *st, size_t want, size_t *ret_n);
+void stream_commit(struct stream *st, size_t n);
+void stream_fin(struct stream *st);                           /* end here (half-close) */
+void stream_reset(struct stream *st, uint32_t code);          /* either side: give it up */
+uint64_t stream_written(const struct stream *st);             /* offset of the end */
+uint64_t stream_acked(const struct stream *st);               /* the peer's delivered */
+bool stream_fin_acked(const struct stream *st);               /* all bytes and the FIN are delivered */
+void stream_set_bulk(struct stream *st, bool bulk);           /* scheduling: bulk last (default) or interactive */
+
+/* Receiver. */
+void stream_resume(struct stream *st);                        /* offer the kept bytes to on_data again */
+uint64_t stream_delivered(const struct stream *st);
+size_t stream_kept(const struct stream *st);                  /* received, not yet delivered */
+bool stream_fin_received(const struct stream *st);
+
+/* ---- control ---------------------------------------------------------------------------------- */
+
+/* Queue a session message on the control stream. -1 only when it is too large, or more than
+ * CONTROL_BACKLOG_MAX bytes wait unacknowledged (the peer is long gone). */
+#define CONTROL_BACKLOG_MAX (4 * 1024 * 1024)
+int session_send(struct session *s, const struct control *c, struct err *err);
+
+/* ---- link ------------------------------------------------------------------------------------- */
+
+/* Agent: a WebSocket is open. The session parks the old link, fills the stream list of *hello (the
+ * caller fills the rest; hello is the caller's to release) and sends HELLO as the first frame.
+ * Nothing else is sent before WELCOME. link_no is chosen by the caller, ever higher. */
+void session_hello(struct session *s, struct hello *hello, uint64_t now_ms);
+
+/* Gateway: a HELLO came in on a new WebSocket (decode it with session_peek_hello) and is for this
+ * session. Parks the old link, rewinds the senders to the agent's positions, queues WELCOME with our
+ * positions. new_session: true when this gateway has just made the session, having opened every
+ * stream it wants to go on with (streams the agent has and we have not are reset on both sides). */
+int session_accept(struct session *s, const struct hello *hello, bool new_session, uint64_t now_ms,
+		   struct err *err);
+/* The WELCOME frame for a refusal, for a link that gets no session. Frame bytes are appended. */
+int session_refusal(enum welcome_verdict verdict, uint32_t retry_after_ms, const char *message,
+		    struct buf *out, struct err *err);
+/* The first frame of a link: must be HELLO. */
+int session_peek_hello(const uint8_t *frame, size_t n, struct hello *ret, struct err *err);
+void hello_release(struct hello *h);
+
+/* The link is gone. Positions stay; nothing is lost. */
+void session_link_down(struct session *s);
+bool session_link_up(const struct session *s);   /* handshake complete on the present link */
+/* Agent: the verdict of the last WELCOME, WELCOME_RESUMED or _NEW meaning we are up; -1 = none yet. */
+int session_verdict(const struct session *s, uint32_t *ret_retry_after_ms);
+
+/* One frame from the present link. -1: protocol error (err says which): close the link and resume. */
+int session_receive(struct session *s, const uint8_t *frame, size_t n, uint64_t now_ms, struct err *err);
+
+/* The next frame to send, by priority: link control, acknowledgements, control stream, interactive
+ * streams, bulk streams in deficit round robin. 1 and the two pieces (valid until the next call into
+ * the session), or 0. Call until 0 or until the socket is full. */
+struct frame_out {
+	const uint8_t *head;
+	size_t head_len;
+	const uint8_t *body;     /* points into the replay buffer: no copy */
+	size_t body_len;
+};
+int session_next_frame(struct session *s, struct frame_out *ret, uint64_t now_ms);
+
+/* Call at or after the time it returned last (monotonic ms). Sends pings (10 s; 5 s while streams of
+ * processes are open), releases delayed acknowledgements (25 ms). Returns when to call again. */
+uint64_t session_tick(struct session *s, uint64_t now_ms);
+#define SESSION_SILENCE_MS 25000
+uint64_t session_silent_ms(const struct session *s, uint64_t now_ms); /* since any frame arrived */
+
+struct session_stats {
+	uint64_t rtt_us;                  /* of the last PONG; 0 = none yet */
+	uint64_t bytes_in, bytes_out;     /* stream payload, retransmissions included */
+	uint64_t resent_bytes, duplicate_bytes;
+	uint64_t links;                   /* handshakes completed; resumes = links - 1 */
+	size_t streams;                   /* open now, channel 0 not counted */
+	size_t replay_bytes, kept_bytes;  /* held in memory now */
+};
+void session_stats(const struct session *s, struct session_stats *ret);
+
+#endif

@@ -1,0 +1,47 @@
+/* http_client - asynchronous HTTP requests by libcurl on our loop. The only user of curl.
+ *
+ * start returns 0 and calls cb exactly once (never inside the call), or returns NULL and never
+ * does. Redirects are not followed and proxies come from the environment as curl defines them.
+ * A response of any status is a success here; err is set only when there is no response. */
+#ifndef NET_HTTP_CLIENT_H
+#define NET_HTTP_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct http_client;
+struct http_call;
+
+struct http_call_options {
+	const char *method;          /* "GET" */
+	const char *url;
+	struct strv headers;         /* "Name: value"; borrowed for the call of start */
+	const void *body;            /* copied; NULL for none */
+	size_t body_len;
+	uint64_t timeout_ms;         /* whole call; required */
+	size_t max_response_bytes;   /* ERR_LIMIT beyond; 0 means 16 MiB */
+	const char *ca_file;         /* NULL: the system's store */
+};
+
+struct http_response {
+	int status;
+	const char *body;            /* NUL-terminated behind len; borrowed, valid during cb */
+	size_t len;
+	struct strv headers;         /* "name: value", names in lower case; borrowed */
+};
+const char *http_response_header(const struct http_response *r, const char *lower_name);
+
+/* Exactly one of r and err is non-NULL. */
+typedef void http_call_cb(void *ctx, const struct http_response *r, const struct err *err);
+
+struct http_client *http_client_new(uv_loop_t *loop);
+void http_client_free(struct http_client *c); /* cancels what runs, calling no one */
+struct http_call *http_client_start(struct http_client *c, const struct http_call_options *opt,
+				    http_call_cb *cb, void *ctx, struct err *err);
+void http_call_cancel(struct http_call *call); /* cb will not run; NULL is fine */
+
+#endif
