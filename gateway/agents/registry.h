@@ -1,0 +1,42 @@
+/* registry - which agent serves which container. Decides who may hold a container (R21):
+ * same boot: the higher link number wins at once and the old link is fenced; another boot: the higher
+ * task attempt wins; equal attempts: the incumbent is pinged and, silent for 2 s, replaced, else the
+ * newcomer is told DUPLICATE. Removal compares the generation, so a late close cannot unregister a
+ * successor. */
+#ifndef AGENTS_REGISTRY_H
+#define AGENTS_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "tunnel.h"
+
+struct registry;
+struct registry *registry_new(struct gateway *g);
+void registry_free(struct registry *r);
+
+/* Before the upgrade: may somebody with this token speak for this container?
+ * 0, or ERR_NOT_FOUND (unknown container: 404) or ERR_DENIED (401, compared in constant time). */
+int registry_authorize(struct registry *r, const char *container_id, const char *token, struct err *err);
+
+/* The first frame on an authorised link. 0: the link is in (l->tunnel is set) or waits for a challenge;
+ * -1: *ret_refusal holds a WELCOME frame to send before closing (may be empty). */
+int registry_hello(struct registry *r, const char *container_id, struct link *l, const uint8_t *frame,
+		   size_t n, struct buf *ret_refusal, struct err *err);
+void registry_link_gone(struct registry *r, struct link *l);
+
+/* The run is over (exited and acknowledged, or removed): forget the tunnel. */
+void registry_drop(struct registry *r, struct container *c);
+
+/* Call fn once when the container's agent is welcomed (ok) or after timeout_ms (not ok), from the loop. */
+struct registry_waiter;
+struct registry_waiter *registry_wait(struct registry *r, const char *container_id, uint64_t timeout_ms,
+				      void (*fn)(void *ctx, bool ok), void *ctx);
+void registry_unwait(struct registry_waiter **w); /* sets *w NULL; NULL inside is fine */
+
+/* For sockerlessctl agents. */
+void registry_each(struct registry *r, void (*fn)(void *ctx, struct tunnel *t), void *ctx);
+
+#endif

@@ -1,0 +1,83 @@
+/* tunnel - the gateway's end of one agent's session: the container's main process and its execs.
+ * Lives from the agent's first HELLO to the end of the run, across any number of links.
+ * It stores main's output in the container's log, tells the state machine about exits, and connects
+ * each exec's streams to a sink (relay.c) or to nobody (then output is counted and dropped, as Docker
+ * does for a client that went away). Loop thread only. */
+#ifndef AGENTS_TUNNEL_H
+#define AGENTS_TUNNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "control.h"
+#include "session.h"
+
+struct gateway;
+struct container;
+struct exec;
+
+/* A WebSocket that carries the session at present: libwebsockets (callback.c) or wslink (dial.c). */
+struct link;
+struct link_ops {
+	void (*wake)(struct link *l);   /* frames wait: pull them with tunnel_next_frame when writable */
+	void (*close)(struct link *l);  /* close soon; no more calls into the tunnel from this link */
+	const char *(*peer)(const struct link *l);
+};
+struct link {
+	const struct link_ops *ops;
+	struct tunnel *tunnel;          /* NULL until welcomed and after being fenced */
+};
+
+struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h, struct err *err);
+void tunnel_free(struct tunnel *t);     /* end of run: sinks are told their stream is lost */
+
+/* registry.c: a new link for this session; the former one, if any, is fenced and closed. */
+int tunnel_attach_link(struct tunnel *t, struct link *l, const struct hello *h, bool new_session, struct err *err);
+void tunnel_link_lost(struct tunnel *t, struct link *l);
+int tunnel_receive(struct tunnel *t, const uint8_t *frame, size_t n, struct err *err);
+int tunnel_next_frame(struct tunnel *t, struct frame_out *ret);
+bool tunnel_is_up(const struct tunnel *t);
+void tunnel_cut(struct tunnel *t);      /* close the socket as if the network had (sockerlessctl tunnel kill) */
+
+const uint8_t *tunnel_boot_id(const struct tunnel *t);
+uint32_t tunnel_attempt(const struct tunnel *t);
+struct container *tunnel_container(const struct tunnel *t);
+
+/* ---- processes ---------------------------------------------------------------------------------- */
+
+/* Who takes an exec's output and is told of its end. Callbacks as in session_ops. */
+struct tunnel_sink {
+	size_t (*on_output)(void *ctx, const uint8_t *p, size_t n);  /* bytes written to the client */
+	void (*on_input_room)(void *ctx);                            /* tunnel_input takes bytes again */
+	/* All output has been delivered and the exit is recorded. Last call. lost: sentence if the stream
+	 * was lost instead (then code is meaningless). */
+	void (*on_end)(void *ctx, int exit_code, const char *lost);
+};
+
+/* Start the exec (its record says what). sink NULL: detached. Errors: ERR_CONFLICT if the container
+ * has no agent. The channel is stored in the record first, so a crash cannot start it twice. */
+int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink, void *ctx, struct err *err);
+/* The exec's client is gone: output is discarded from here on, stdin gets EOF. No more callbacks. */
+void tunnel_exec_detach(struct tunnel *t, struct exec *e);
+size_t tunnel_input_room(struct tunnel *t, uint32_t channel);
+size_t tunnel_input(struct tunnel *t, uint32_t channel, const void *p, size_t n); /* how many were taken */
+void tunnel_input_eof(struct tunnel *t, uint32_t channel);
+void tunnel_output_resume(struct tunnel *t, uint32_t channel);  /* the sink has room again */
+/* channel 1 = the main process. main's stdin: several attached clients may feed it; whoever is told
+ * "no room" registers here and is called once when there is. */
+void tunnel_main_input_wait(struct tunnel *t, void (*fn)(void *ctx), void *ctx);
+void tunnel_main_input_unwait(struct tunnel *t, void *ctx);
+int tunnel_signal(struct tunnel *t, uint32_t channel, int number, struct err *err);
+int tunnel_resize(struct tunnel *t, uint32_t channel, uint16_t rows, uint16_t cols, struct err *err);
+
+struct tunnel_info {
+	const char *peer, *execution;
+	bool up;
+	uint64_t connected_ms;          /* since the first HELLO */
+	struct session_stats stats;
+};
+void tunnel_info(const struct tunnel *t, struct tunnel_info *ret);
+
+#endif

@@ -1,0 +1,48 @@
+/* lifecycle - docker start, stop, kill, restart and rm as step machines over Cloud Run and the agent.
+ *
+ *   start:  DELETE_OLD → CREATE_JOB → RUN_JOB → AWAIT_AGENT → done      (each with a deadline and an undo)
+ *   stop:   signal through the agent → wait → SIGKILL → cancel the execution
+ *   remove: (force: kill) → delete the job → forget
+ *
+ * An operation goes on when the client that asked for it hangs up; callers cancel only their interest.
+ * At most one start and one stop per container: a second caller joins the first. */
+#ifndef CLOUD_LIFECYCLE_H
+#define CLOUD_LIFECYCLE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct gateway;
+struct container;
+struct lifecycle;
+struct lifecycle_wait; /* one caller's interest in an operation */
+
+struct lifecycle *lifecycle_new(struct gateway *g);
+void lifecycle_free(struct lifecycle *l);
+/* After the stores are loaded: reconcile every container that should be running with its execution. */
+void lifecycle_recover(struct lifecycle *l);
+
+/* err NULL = done. From the loop, never inside the call. c is still valid unless it was removed. */
+typedef void lifecycle_cb(void *ctx, const struct err *err);
+
+/* All return NULL with err set when refused at once (ERR_NOT_MODIFIED, ERR_CONFLICT …); else cb will
+ * run once unless lifecycle_forget() is called. */
+struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c, lifecycle_cb *cb, void *ctx, struct err *err);
+/* timeout_s -1: wait for ever before SIGKILL. signal 0: the container's StopSignal. Ends when exited. */
+struct lifecycle_wait *lifecycle_stop(struct lifecycle *l, struct container *c, int signal, int timeout_s, lifecycle_cb *cb, void *ctx, struct err *err);
+struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *c, int signal, int timeout_s, lifecycle_cb *cb, void *ctx, struct err *err);
+struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, bool force, lifecycle_cb *cb, void *ctx, struct err *err);
+void lifecycle_forget(struct lifecycle_wait *w); /* NULL is fine */
+/* Deliver a signal now. ERR_CONFLICT if not running. SIGKILL and SIGTERM also work without an agent
+ * (the execution is cancelled). */
+int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct err *err);
+
+/* Told by agents/tunnel. */
+void lifecycle_agent_up(struct lifecycle *l, struct container *c);
+void lifecycle_agent_lost(struct lifecycle *l, struct container *c);      /* link down */
+/* main has ended and its output is in the log up to the last byte. */
+struct exit_status;
+void lifecycle_main_exited(struct lifecycle *l, struct container *c, const struct exit_status *status);
+
+#endif

@@ -1,0 +1,55 @@
+/* config - every setting of the daemon in one table: parser, --help and the manual come from it.
+ * The environment is read first, flags win. Bad values are refused at start with the name, the value
+ * and the rule. Names of the predecessor are kept. */
+#ifndef GATEWAY_CONFIG_H
+#define GATEWAY_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+struct config {
+	/* Google */
+	char *project;             /* SOCKERLESS_GCR_PROJECT; required without --local */
+	char *region;              /* SOCKERLESS_GCR_REGION, "us-central1" */
+	char *vpc_connector;       /* SOCKERLESS_GCR_VPC_CONNECTOR or NULL */
+	char *log_id;              /* SOCKERLESS_GCR_LOG_ID, "sockerless" */
+	char *endpoint_url;        /* SOCKERLESS_ENDPOINT_URL: replaces every Google host, no credentials */
+	char *service_account;     /* SOCKERLESS_GCR_SERVICE_ACCOUNT or NULL */
+	/* Agent */
+	char *agent_image;         /* SOCKERLESS_GCR_AGENT_IMAGE, "sockerless/agent:latest" */
+	char *agent_mode;          /* SOCKERLESS_AGENT_MODE: "sidecar" (default) or "baked" */
+	char *agent_path;          /* SOCKERLESS_AGENT_PATH: where a baked image has it, "/sockerless/bin/sockerless-agent" */
+	char *agent_token;         /* SOCKERLESS_GCR_AGENT_TOKEN; NULL = one per execution */
+	char *agent_address;       /* SOCKERLESS_AGENT_ADDRESS: host:port for forward mode, or NULL = as the agent reports */
+	char *callback_url;        /* SOCKERLESS_CALLBACK_URL, base http(s)://host:port; NULL = forward mode */
+	char *callback_listen;     /* --callback-addr, SOCKERLESS_CALLBACK_ADDR, ":9112"; used when callback_url is set */
+	char *callback_cert, *callback_key; /* --callback-cert/-key: serve wss ourselves */
+	int64_t poll_interval_ms;  /* SOCKERLESS_POLL_INTERVAL, 2s */
+	int64_t agent_timeout_ms;  /* SOCKERLESS_AGENT_TIMEOUT, 30s: from the container's start to the agent's call */
+	int64_t start_timeout_ms;  /* SOCKERLESS_START_TIMEOUT, 10m: from RunJob to a started container */
+	int64_t log_timeout_ms;    /* SOCKERLESS_LOG_TIMEOUT, 30s */
+	int64_t task_timeout_ms;   /* SOCKERLESS_TASK_TIMEOUT, 24h: Cloud Run's limit for one execution, <= 168h */
+	/* Docker side */
+	struct strv addrs;         /* --addr (repeatable), SOCKERLESS_ADDR: "unix:///path", "/path", "tcp://h:p", ":p" */
+	char *tls_cert, *tls_key, *tls_client_ca; /* --tls-cert, --tls-key, --tls-client-ca for tcp */
+	/* Images */
+	char *hub_mirror;          /* SOCKERLESS_HUB_MIRROR: host[:port][/prefix] asked instead of Docker Hub */
+	struct strv plain_registries; /* SOCKERLESS_PLAIN_REGISTRIES: hosts spoken to without TLS (loopback always is) */
+	/* House */
+	char *state_dir;           /* --state-dir, SOCKERLESS_DATA_DIR; default /var/lib/sockerless or ~/.local/state/sockerless */
+	bool local;                /* --local: emulator and registry as children */
+	char *local_bin_dir;       /* where the sibling programs are; default: beside this program */
+	enum log_level log_level;  /* --log-level */
+};
+
+/* 0 = go on; 1 = --help or --version was answered; -1 = err says what is wrong (exit status 2). */
+int config_load(struct config *c, int argc, char **argv, struct err *err);
+void config_release(struct config *c);
+void config_print_help(FILE *f);
+
+#endif

@@ -1,0 +1,34 @@
+/* gateway - everything main builds and passes down. One loop, one thread; every pointer here is
+ * owned by main and outlives all callbacks. */
+#ifndef GATEWAY_H
+#define GATEWAY_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "config.h"
+
+struct gateway {
+	uv_loop_t *loop;
+	struct config *config;
+	struct http_client *http;       /* Google, registries */
+	struct tls *agent_tls;          /* client context for dialling agents over TLS, or NULL */
+
+	struct store *store;            /* state/store.h */
+	struct containers *containers;  /* state/container.h */
+	struct execs *execs;            /* state/exec.h */
+	struct images *images;          /* state/image.h */
+	struct events *events;          /* state/events.h */
+
+	struct registry *registry;      /* agents/registry.h: which agent serves which container */
+	struct callback *callback;      /* agents/callback.h: the libwebsockets listener; NULL in forward mode */
+
+	struct cloud *cloud;            /* cloud/run.h: typed calls to Cloud Run and Cloud Logging */
+	struct lifecycle *lifecycle;    /* cloud/lifecycle.h: start, stop, kill, remove */
+	struct http_server *api;        /* the Docker side */
+
+	char instance_id[17];           /* hex; made once per state directory, kept in the store */
+	int64_t started_ns;
+};
+
+#endif

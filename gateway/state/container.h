@@ -1,0 +1,114 @@
+/* container - the record of one container and its state machine; the table of all of them.
+ * This module is the only writer of records; every change is in the store before it is visible.
+ *
+ *   created ──start──▶ starting ──agent is up──▶ running ──exit──▶ exited ──start──▶ starting
+ *      ▲                  │ failed                  │ rm -f / gone                    │
+ *      └──────────────────┘                         ▼                                 ▼
+ *                                                removing ─────────────────────────▶ (removed)
+ *
+ * Docker shows "starting" as "created" (first start) or "exited". Loop thread only. */
+#ifndef STATE_CONTAINER_H
+#define STATE_CONTAINER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "base/err.h"
+#include "base/token.h"
+
+struct gateway;
+struct log;
+struct tunnel;
+
+enum container_state { CONTAINER_CREATED, CONTAINER_STARTING, CONTAINER_RUNNING, CONTAINER_EXITED, CONTAINER_REMOVING };
+
+struct container {
+	/* Identity and configuration; fixed after create but for the name. */
+	char id[ID_HEX_MAX];
+	char *name;                 /* without slash */
+	int64_t created_ns;
+	json_t *config;             /* Docker's Config, image defaults merged in (Env, Cmd, Entrypoint, ...) */
+	json_t *host_config;        /* as given, defaults filled */
+	json_t *networking;         /* NetworkingConfig as given, or NULL */
+	char *image;                /* as the user wrote it */
+	char *image_id;             /* sha256:… of the config */
+	char *image_ref;            /* what Cloud Run pulls: host/repo@sha256:… */
+	bool tty, open_stdin, stdin_once, auto_remove;
+
+	/* State. Change only through the functions below. */
+	enum container_state state;
+	int exit_code;
+	char *error;                /* why the last start failed, or NULL */
+	int64_t started_ns, finished_ns;
+	uint32_t pid;
+	bool output_incomplete;     /* the agent was lost before its last byte */
+	uint64_t runs;              /* starts so far */
+	int restart_count;
+
+	/* Cloud Run and the agent of the present run. */
+	char *job, *execution;      /* short names; NULL if none */
+	char token[ID_HEX_MAX];     /* what the agent proves itself with */
+
+	/* Not stored. */
+	uint64_t version;           /* of the stored document */
+	struct log *log;            /* ours; opened on first use by container_log */
+	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */
+	bool stop_requested;        /* a stop or kill is under way: no restart policy, no failure sentence */
+	struct container_waiter *waiters; /* ours */
+	UT_hash_handle hh_id, hh_name;
+	struct containers *table;
+};
+
+struct containers;
+/* Loads every record. log_dir: one file per container. */
+struct containers *containers_new(struct gateway *g, const char *log_dir, struct err *err);
+void containers_free(struct containers *t);
+
+/* By full ID, then exact name (with or without slash), then unique ID prefix.
+ * ERR_NOT_FOUND "No such container: x"; ERR_INVALID "multiple IDs found with provided prefix: x". */
+struct container *containers_find(struct containers *t, const char *ref, struct err *err);
+struct container *containers_by_id(struct containers *t, const char *id);
+size_t containers_count(const struct containers *t);
+/* Newest first; a NULL-terminated array the caller frees. */
+struct container **containers_list(struct containers *t);
+
+/* A new record in CREATED; takes the JSON references. name NULL: one is made up. Names are checked
+ * (ERR_INVALID) and unique (ERR_CONFLICT, Docker's sentence). Emits "create". */
+struct container_new {
+	const char *name, *image, *image_id, *image_ref;
+	json_t *config, *host_config, *networking;
+};
+struct container *containers_add(struct containers *t, struct container_new *spec, struct err *err);
+int container_rename(struct container *c, const char *name, struct err *err);
+struct log *container_log(struct container *c, struct err *err);
+
+/* Transitions; each stores, then wakes waiters and emits. -1 only if the store fails. */
+int container_set_starting(struct container *c, const char *token, struct err *err); /* runs++, stores job=NULL */
+int container_set_job(struct container *c, const char *job, const char *execution, struct err *err);
+int container_set_start_failed(struct container *c, int exit_code, const char *sentence, struct err *err);
+int container_set_running(struct container *c, uint32_t pid, int64_t started_ns, struct err *err);
+/* Emits die (and nothing else). incomplete: output may be missing. */
+int container_set_exited(struct container *c, int exit_code, int64_t finished_ns, bool incomplete, struct err *err);
+int container_set_removing(struct container *c, struct err *err);
+/* Deletes record and log, wakes everybody, emits destroy; c is gone. */
+void container_remove(struct container *c);
+int container_save(struct container *c, struct err *err); /* after a change to config or host_config */
+
+const char *container_state_name(const struct container *c);  /* "created" "running" "exited" "removing" */
+bool container_is_running(const struct container *c);
+
+/* Waiters: for docker wait, attach, logs -f, stop. fn runs once, from the loop (deferred), with the
+ * exit code; removed tells why. Conditions as Docker names them. */
+enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
+struct container_waiter;
+typedef void container_wait_cb(void *ctx, int exit_code, const char *error);
+struct container_waiter *container_wait(struct container *c, enum wait_condition cond, container_wait_cb *fn, void *ctx);
+void container_unwait(struct container_waiter *w); /* before fn has run */
+
+/* Event attributes every container event carries: image, name, labels. New reference. */
+json_t *container_event_attributes(const struct container *c);
+void container_emit(struct container *c, const char *action); /* with those attributes */
+
+#endif
