@@ -28,6 +28,7 @@
 #include "control.h"
 
 #define FRAME_MAX (64 * 1024)        /* one frame = one WebSocket message, never longer */
+#define FRAME_HANDSHAKE_MAX (CONTROL_HANDSHAKE_MAX + 1) /* but HELLO and WELCOME with many rows */
 #define FRAME_DATA_MAX (FRAME_MAX - 32)
 #define STREAM_WINDOW_DEFAULT (1024 * 1024)
 #define STREAM_WINDOW_MAX (8 * 1024 * 1024)
@@ -154,6 +155,8 @@ int session_next_frame(struct session *s, struct frame_out *ret, uint64_t now_ms
 /* Call at or after the time it returned last (monotonic ms). Sends pings (10 s; 5 s while streams of
  * processes are open), releases delayed acknowledgements (25 ms). Returns when to call again. */
 uint64_t session_tick(struct session *s, uint64_t now_ms);
+/* Send a PING as soon as the link can: whoever is alive answers (R21's challenge). */
+void session_ping(struct session *s);
 #define SESSION_SILENCE_MS 25000
 uint64_t session_silent_ms(const struct session *s, uint64_t now_ms); /* since any frame arrived */
 

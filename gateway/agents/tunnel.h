@@ -24,6 +24,8 @@ struct link_ops {
 	void (*wake)(struct link *l);   /* frames wait: pull them with tunnel_next_frame when writable */
 	void (*close)(struct link *l);  /* close soon; no more calls into the tunnel from this link */
 	const char *(*peer)(const struct link *l);
+	/* Send these frame bytes (a refusing WELCOME; may be empty), then close. */
+	void (*refuse)(struct link *l, const struct buf *frame);
 };
 struct link {
 	const struct link_ops *ops;
@@ -42,7 +44,10 @@ bool tunnel_is_up(const struct tunnel *t);
 void tunnel_cut(struct tunnel *t);      /* close the socket as if the network had (sockerlessctl tunnel kill) */
 
 const uint8_t *tunnel_boot_id(const struct tunnel *t);
+const char *tunnel_execution(const struct tunnel *t);
 uint32_t tunnel_attempt(const struct tunnel *t);
+uint64_t tunnel_link_no(const struct tunnel *t);    /* of the latest link that was let in */
+struct session *tunnel_session(struct tunnel *t);   /* for registry.c's challenge */
 struct container *tunnel_container(const struct tunnel *t);
 
 /* ---- processes ---------------------------------------------------------------------------------- */

@@ -1,0 +1,366 @@
+/* callback - see callback.h. Our own listener accepts; libwebsockets adopts the socket, so that later
+ * shards can share one port. One struct agent_link per WebSocket, owned by libwebsockets. */
+#include "agents/callback.h"
+
+#include <libwebsockets.h>
+#include <string.h>
+
+#include "agents/registry.h"
+#include "agents/tunnel.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/token.h"
+#include "gateway.h"
+#include "net/conn.h"
+
+#define TOKEN_HEADER_MAX 512
+#define WRITES_PER_ROUND 16
+
+struct callback {
+	struct gateway *g;
+	struct lws_context *context;
+	struct lws_vhost *vhost;
+	struct listener *listener;
+	uint8_t out[LWS_PRE + FRAME_MAX];
+};
+
+struct agent_link {
+	struct link base;        /* first: a struct link is a struct agent_link */
+	struct callback *callback;
+	struct lws *wsi;
+	char id[ID_HEX_MAX];
+	char peer[64];
+	bool greeted;            /* HELLO has been seen */
+	bool closing;
+	struct buf message;      /* pieces of a message that came in several callbacks */
+	struct buf last_words;   /* a refusal to send before closing */
+};
+
+static struct agent_link *agent_link(struct link *l)
+{
+	return (struct agent_link *)l;
+}
+
+static void link_wake(struct link *l)
+{
+	if (!agent_link(l)->closing)
+		lws_callback_on_writable(agent_link(l)->wsi);
+}
+
+static void link_close(struct link *l)
+{
+	struct agent_link *a = agent_link(l);
+
+	if (a->closing)
+		return;
+	a->closing = true;
+	lws_set_timeout(a->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
+static const char *link_peer(const struct link *l)
+{
+	return ((const struct agent_link *)l)->peer;
+}
+
+static void link_refuse(struct link *l, const struct buf *frame)
+{
+	struct agent_link *a = agent_link(l);
+
+	if (a->closing)
+		return;
+	if (!frame->len || buf_append(&a->last_words, buf_head(frame), frame->len) < 0) {
+		link_close(l);
+		return;
+	}
+	lws_callback_on_writable(a->wsi);
+}
+
+static const struct link_ops link_ops = {
+	.wake = link_wake,
+	.close = link_close,
+	.peer = link_peer,
+	.refuse = link_refuse,
+};
+
+/* ---- before the upgrade -------------------------------------------------------------------------- */
+
+static int deny(struct lws *wsi, unsigned status, const char *sentence)
+{
+	char body[256];
+
+	snprintf(body, sizeof(body), "{\"message\":\"%s\"}", sentence);
+	lws_return_http_status(wsi, status, body);
+	return 1;
+}
+
+static const char *bearer(struct lws *wsi, char *buf, int size)
+{
+	if (lws_hdr_copy(wsi, buf, size, WSI_TOKEN_HTTP_AUTHORIZATION) <= 0 || strncasecmp(buf, "Bearer ", 7))
+		return NULL;
+	return buf + 7;
+}
+
+static const char *container_id(struct lws *wsi, char *buf, int size)
+{
+	const char *v = lws_get_urlarg_by_name(wsi, "id=", buf, size);
+
+	if (!v)
+		v = lws_get_urlarg_by_name(wsi, "session_id=", buf, size);
+	return v && v[0] ? v : NULL;
+}
+
+static int filter(struct callback *cb, struct lws *wsi)
+{
+	char id_buf[128], token_buf[TOKEN_HEADER_MAX], offered[128] = "";
+	const char *id = container_id(wsi, id_buf, sizeof(id_buf));
+	const char *token = bearer(wsi, token_buf, sizeof(token_buf));
+	struct err err = { 0 };
+	int rc;
+
+	if (!id)
+		return deny(wsi, HTTP_STATUS_BAD_REQUEST, "id query parameter is required");
+	rc = registry_authorize(cb->g->registry, id, token, &err);
+	lws_explicit_bzero(token_buf, sizeof(token_buf));
+	if (rc < 0) {
+		char peer[64] = "?";
+
+		lws_get_peer_simple(wsi, peer, sizeof(peer));
+		log_warn("agent refused", "peer=%s reason=\"%s\"", peer, err.msg);
+		return deny(wsi, err.kind == ERR_NOT_FOUND ? HTTP_STATUS_NOT_FOUND : HTTP_STATUS_UNAUTHORIZED,
+			    err.kind == ERR_NOT_FOUND ? "no such container" : "unauthorized");
+	}
+	lws_hdr_copy(wsi, offered, sizeof(offered), WSI_TOKEN_PROTOCOL);
+	if (!strstr(offered, TUNNEL_SUBPROTOCOL))
+		return deny(wsi, HTTP_STATUS_BAD_REQUEST, "this gateway speaks " TUNNEL_SUBPROTOCOL);
+	return 0;
+}
+
+/* ---- after it ------------------------------------------------------------------------------------ */
+
+static void established(struct callback *cb, struct lws *wsi, struct agent_link *a)
+{
+	char id_buf[128];
+	const char *id = container_id(wsi, id_buf, sizeof(id_buf));
+
+	memset(a, 0, sizeof(*a));
+	a->base.ops = &link_ops;
+	a->callback = cb;
+	a->wsi = wsi;
+	snprintf(a->id, sizeof(a->id), "%s", id ? id : "");
+	lws_get_peer_simple(wsi, a->peer, sizeof(a->peer));
+	buf_init(&a->message, FRAME_MAX);
+	buf_init(&a->last_words, FRAME_MAX);
+	lws_set_timer_usecs(wsi, CALLBACK_HELLO_MS * LWS_US_PER_MS);
+}
+
+static int take_message(struct agent_link *a, const uint8_t *p, size_t n)
+{
+	struct registry *r = a->callback->g->registry;
+	struct err err = { 0 };
+	struct buf refusal;
+	int rc = 0;
+
+	if (a->base.tunnel) {
+		rc = tunnel_receive(a->base.tunnel, p, n, &err);
+	} else if (!a->greeted) {
+		a->greeted = true;
+		lws_set_timer_usecs(a->wsi, LWS_SET_TIMER_USEC_CANCEL);
+		buf_init(&refusal, FRAME_MAX);
+		rc = registry_hello(r, a->id, &a->base, p, n, &refusal, &err);
+		if (rc < 0) {
+			log_warn("agent's hello refused", "container=%.12s peer=%s reason=\"%s\"", a->id, a->peer, err.msg);
+			if (refusal.len) {
+				link_refuse(&a->base, &refusal);
+				rc = 0;
+			}
+		}
+		buf_release(&refusal);
+		return rc;
+	}
+	/* else: fenced, or waiting for a challenge to end; its frames are nobody's */
+	if (rc < 0)
+		log_warn("link closed on a protocol error", "container=%.12s peer=%s reason=\"%s\"", a->id, a->peer, err.msg);
+	return rc;
+}
+
+static int receive(struct agent_link *a, const uint8_t *p, size_t n)
+{
+	bool whole = lws_is_final_fragment(a->wsi) && !lws_remaining_packet_payload(a->wsi);
+	int rc;
+
+	if (a->closing)
+		return 0;
+	if (whole && !a->message.len)
+		return take_message(a, p, n);
+	if (buf_append(&a->message, p, n) < 0) {
+		log_warn("link closed: message too long", "container=%.12s limit=%d", a->id, FRAME_MAX);
+		return -1;
+	}
+	if (!whole)
+		return 0;
+	rc = take_message(a, buf_head(&a->message), a->message.len);
+	buf_consume(&a->message, a->message.len);
+	return rc;
+}
+
+static int write_message(struct agent_link *a, const struct frame_out *f)
+{
+	uint8_t *out = a->callback->out + LWS_PRE;
+	size_t n = f->head_len + f->body_len;
+
+	memcpy(out, f->head, f->head_len);
+	memcpy(out + f->head_len, f->body, f->body_len);
+	return lws_write(a->wsi, out, n, LWS_WRITE_BINARY) < (int)n ? -1 : 0;
+}
+
+static int writeable(struct agent_link *a)
+{
+	struct frame_out f;
+
+	if (a->closing)
+		return 0;
+	if (a->last_words.len) {
+		f = (struct frame_out){ .head = buf_head(&a->last_words), .head_len = a->last_words.len,
+					.body = (const uint8_t *)"", .body_len = 0 };
+		write_message(a, &f);
+		return -1;
+	}
+	for (int i = 0; i < WRITES_PER_ROUND && a->base.tunnel; i++) {
+		if (!tunnel_next_frame(a->base.tunnel, &f))
+			return 0;
+		if (write_message(a, &f) < 0)
+			return -1;
+		if (lws_send_pipe_choked(a->wsi))
+			break;
+	}
+	lws_callback_on_writable(a->wsi);
+	return 0;
+}
+
+static void closed(struct agent_link *a)
+{
+	if (!a->callback)
+		return;
+	a->closing = true;
+	if (a->base.tunnel)
+		log_info("agent's link closed", "container=%.12s peer=%s", a->id, a->peer);
+	registry_link_gone(a->callback->g->registry, &a->base);
+	buf_release(&a->message);
+	buf_release(&a->last_words);
+}
+
+static int on_http(struct lws *wsi)
+{
+	char uri[128] = "";
+
+	lws_hdr_copy(wsi, uri, sizeof(uri), WSI_TOKEN_GET_URI);
+	if (!strcmp(uri, "/healthz"))
+		return lws_return_http_status(wsi, HTTP_STATUS_OK, "{\"status\":\"ok\"}") ? -1 : 1;
+	return deny(wsi, HTTP_STATUS_NOT_FOUND, "only agents call here, over WebSocket");
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct lws_vhost *vh = lws_get_vhost(wsi);
+	struct callback *cb = vh ? lws_get_vhost_user(vh) : NULL;
+	struct agent_link *a = user;
+
+	switch (reason) {
+	case LWS_CALLBACK_HTTP:
+		return on_http(wsi);
+	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+		return filter(cb, wsi);
+	case LWS_CALLBACK_ESTABLISHED:
+		established(cb, wsi, a);
+		return 0;
+	case LWS_CALLBACK_RECEIVE:
+		return receive(a, in, len);
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return writeable(a);
+	case LWS_CALLBACK_TIMER:
+		log_warn("agent said no hello in time", "container=%.12s peer=%s", a->id, a->peer);
+		return -1;
+	case LWS_CALLBACK_CLOSED:
+		closed(a);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* The first protocol is what a client without a subprotocol gets: it is refused in the filter. */
+static const struct lws_protocols protocols[] = {
+	{ .name = "none", .callback = on_event, .per_session_data_size = sizeof(struct agent_link), .rx_buffer_size = FRAME_MAX },
+	{ .name = TUNNEL_SUBPROTOCOL, .callback = on_event, .per_session_data_size = sizeof(struct agent_link), .rx_buffer_size = FRAME_MAX },
+	{ 0 },
+};
+
+static void on_accept(int fd, void *ctx)
+{
+	struct callback *cb = ctx;
+
+	if (!lws_adopt_socket_vhost(cb->vhost, fd))
+		log_warn("agent's connection could not be taken", "fd=%d", fd);
+}
+
+static void lws_log(int level, const char *line)
+{
+	size_t n = strcspn(line, "\n");
+
+	log_warn("libwebsockets", "level=%d text=\"%.*s\"", level, (int)n, line);
+}
+
+struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert, const char *key, struct err *err)
+{
+	struct callback *cb = xcalloc(1, sizeof(*cb));
+	void *loops[1] = { g->loop };
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
+		.protocols = protocols,
+		.user = cb,
+		.gid = -1, .uid = -1,
+		.foreign_loops = loops,
+		.pt_serv_buf_size = 72 * 1024,
+		.fd_limit_per_thread = CALLBACK_LINKS_MAX,
+		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+			   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS |
+			   (cert ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
+		.vhost_name = "agents",
+		.ssl_cert_filepath = cert,
+		.ssl_private_key_filepath = key,
+		.alpn = "http/1.1",
+		.timeout_secs = 10,
+	};
+
+	cb->g = g;
+	lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
+	cb->context = lws_create_context(&info);
+	if (!cb->context) {
+		close(listen_fd);
+		err_set(err, ERR_SYSTEM, "libwebsockets context (is libwebsockets-evlib-uv installed?)");
+		goto fail;
+	}
+	cb->vhost = lws_create_vhost(cb->context, &info);
+	if (!cb->vhost) {
+		close(listen_fd);
+		err_set(err, ERR_INVALID, "callback listener: certificate %s with key %s", cert ? cert : "-", key ? key : "-");
+		goto fail;
+	}
+	cb->listener = listener_new(g->loop, listen_fd, on_accept, cb, err);
+	if (!cb->listener)
+		goto fail;
+	return cb;
+fail:
+	callback_free(cb);
+	return NULL;
+}
+
+void callback_free(struct callback *cb)
+{
+	if (!cb)
+		return;
+	listener_close(cb->listener);
+	if (cb->context)
+		lws_context_destroy(cb->context);
+	free(cb);
+}

@@ -1,0 +1,341 @@
+/* registry - see registry.h. The map from container to tunnel is the container's own pointer; this
+ * module is the only one that sets or clears it. Owns the list of tunnels, the waiters, and the
+ * newcomers that wait for a challenge to end. */
+#include "agents/registry.h"
+
+#include <string.h>
+#include <utlist.h>
+
+#include "agents/tunnel.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/token.h"
+#include "cloud/lifecycle.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "state/container.h"
+
+#define CHALLENGE_MS 2000
+#define DUPLICATE_RETRY_MS 30000
+
+struct entry {
+	struct tunnel *tunnel;
+	struct entry *prev, *next;
+};
+
+struct registry_waiter {
+	struct registry *registry;
+	char id[ID_HEX_MAX];
+	void (*fn)(void *ctx, bool ok);
+	void *ctx;
+	struct timer *timer;
+	bool ok;
+	struct registry_waiter *prev, *next;
+};
+
+/* A newcomer of another boot, while the incumbent has CHALLENGE_MS to show that it lives. */
+struct challenge {
+	struct registry *registry;
+	char id[ID_HEX_MAX];
+	struct link *link;
+	uint8_t *frame;        /* the newcomer's HELLO, ours */
+	size_t frame_len;
+	uint64_t asked_ms;
+	struct timer *timer;
+	struct challenge *prev, *next;
+};
+
+struct registry {
+	struct gateway *g;
+	struct entry *tunnels;
+	struct registry_waiter *waiters;
+	struct challenge *challenges;
+};
+
+struct registry *registry_new(struct gateway *g)
+{
+	struct registry *r = xcalloc(1, sizeof(*r));
+
+	r->g = g;
+	return r;
+}
+
+static void end_challenge(struct challenge *ch)
+{
+	timer_cancel(&ch->timer);
+	DL_DELETE(ch->registry->challenges, ch);
+	free(ch->frame);
+	free(ch);
+}
+
+void registry_free(struct registry *r)
+{
+	if (!r)
+		return;
+	while (r->challenges)
+		end_challenge(r->challenges);
+	while (r->waiters) {
+		struct registry_waiter *w = r->waiters;
+
+		registry_unwait(&w);
+	}
+	while (r->tunnels)
+		registry_drop(r, tunnel_container(r->tunnels->tunnel));
+	free(r);
+}
+
+/* ---- who may speak ------------------------------------------------------------------------------- */
+
+int registry_authorize(struct registry *r, const char *container_id, const char *token, struct err *err)
+{
+	struct container *c = container_id ? containers_by_id(r->g->containers, container_id) : NULL;
+
+	if (!c || !c->token[0])
+		return err_set(err, ERR_NOT_FOUND, "No such container: %.64s", container_id ? container_id : "");
+	if (!token || !token_equal(c->token, token))
+		return err_set(err, ERR_DENIED, "unauthorized");
+	return 0;
+}
+
+/* ---- letting a link in --------------------------------------------------------------------------- */
+
+static void fire_waiter(void *p)
+{
+	struct registry_waiter *w = p;
+	void (*fn)(void *, bool) = w->fn;
+	void *ctx = w->ctx;
+	bool ok = w->ok;
+
+	timer_cancel(&w->timer);
+	DL_DELETE(w->registry->waiters, w);
+	free(w);
+	fn(ctx, ok);
+}
+
+static void wake_waiters(struct registry *r, const char *id)
+{
+	struct registry_waiter *w;
+
+	DL_FOREACH(r->waiters, w)
+		if (!strcmp(w->id, id) && !w->ok) {
+			w->ok = true;
+			timer_cancel(&w->timer);
+			w->timer = timer_start(r->g->loop, 0, fire_waiter, w);
+		}
+}
+
+static int refuse(enum welcome_verdict v, uint32_t retry_ms, const char *why, struct buf *out, struct err *err)
+{
+	session_refusal(v, retry_ms, why, out, NULL);
+	return err_set(err, v == WELCOME_UNKNOWN ? ERR_NOT_FOUND : ERR_CONFLICT, "%s", why);
+}
+
+static int attach_new(struct registry *r, struct container *c, struct link *l, const struct hello *h, struct err *err)
+{
+	struct tunnel *t = tunnel_new(r->g, c, h, err);
+	struct entry *e;
+
+	if (!t)
+		return -1;
+	e = xcalloc(1, sizeof(*e));
+	e->tunnel = t;
+	DL_APPEND(r->tunnels, e);
+	c->tunnel = t;
+	if (tunnel_attach_link(t, l, h, true, err) < 0) {
+		if (c->tunnel == t)
+			registry_drop(r, c);
+		return -1;
+	}
+	log_info("agent connected", "container=%.12s execution=%s attempt=%u peer=%s agent=%s", c->id,
+		 h->execution ? h->execution : "", h->task_attempt, l->ops->peer(l),
+		 h->agent_version ? h->agent_version : "");
+	return 0;
+}
+
+static int attach_again(struct container *c, struct link *l, const struct hello *h, struct buf *out, struct err *err)
+{
+	struct tunnel *t = c->tunnel;
+
+	if (h->link_no <= tunnel_link_no(t))
+		return refuse(WELCOME_RETRY, 0, "a later link of this agent is already here", out, err);
+	if (tunnel_attach_link(t, l, h, false, err) < 0)
+		return -1;
+	log_info("agent resumed", "container=%.12s link=%llu peer=%s", c->id, (unsigned long long)h->link_no,
+		 l->ops->peer(l));
+	return 0;
+}
+
+static struct link *fenced_newcomer(struct challenge *ch)
+{
+	struct link *l = ch->link;
+
+	end_challenge(ch);
+	return l;
+}
+
+static void challenge_over(void *p);
+
+static int start_challenge(struct registry *r, struct container *c, struct link *l, const uint8_t *frame,
+			   size_t n, struct buf *out, struct err *err)
+{
+	struct challenge *ch;
+
+	DL_FOREACH(r->challenges, ch)
+		if (!strcmp(ch->id, c->id))
+			return refuse(WELCOME_RETRY, CHALLENGE_MS, "another agent is being tried", out, err);
+	ch = xcalloc(1, sizeof(*ch));
+	ch->registry = r;
+	snprintf(ch->id, sizeof(ch->id), "%s", c->id);
+	ch->link = l;
+	ch->frame = xmemdup(frame, n);
+	ch->frame_len = n;
+	ch->asked_ms = clock_mono_ms();
+	ch->timer = timer_start(r->g->loop, CHALLENGE_MS, challenge_over, ch);
+	DL_APPEND(r->challenges, ch);
+	session_ping(tunnel_session(c->tunnel));
+	log_warn("second agent for a container; the first is asked whether it lives", "container=%.12s peer=%s",
+		 c->id, l->ops->peer(l));
+	return 0;
+}
+
+static int let_in(struct registry *r, struct container *c, struct link *l, const struct hello *h,
+		  const uint8_t *frame, size_t n, struct buf *out, struct err *err)
+{
+	struct tunnel *t = c->tunnel;
+
+	if (c->execution && h->execution && h->execution[0] && strcmp(c->execution, h->execution))
+		return refuse(WELCOME_SUPERSEDED, 0, "the container runs in another execution now", out, err);
+	if (!t)
+		return attach_new(r, c, l, h, err);
+	if (!memcmp(tunnel_boot_id(t), h->boot_id, BOOT_ID_LEN))
+		return attach_again(c, l, h, out, err);
+	if (h->task_attempt < tunnel_attempt(t))
+		return refuse(WELCOME_SUPERSEDED, 0, "a later attempt has taken over", out, err);
+	if (h->task_attempt == tunnel_attempt(t) && tunnel_is_up(t))
+		return start_challenge(r, c, l, frame, n, out, err);
+	log_warn("agent replaced", "container=%.12s attempt=%u by_attempt=%u", c->id, tunnel_attempt(t),
+		 h->task_attempt);
+	registry_drop(r, c);
+	return attach_new(r, c, l, h, err);
+}
+
+int registry_hello(struct registry *r, const char *container_id, struct link *l, const uint8_t *frame,
+		   size_t n, struct buf *ret_refusal, struct err *err)
+{
+	struct container *c = containers_by_id(r->g->containers, container_id);
+	struct hello h;
+	int rc;
+
+	if (session_peek_hello(frame, n, &h, err) < 0)
+		return -1;
+	if (!c || !h.container_id || strcmp(h.container_id, container_id))
+		rc = refuse(WELCOME_UNKNOWN, 0, "no such container", ret_refusal, err);
+	else
+		rc = let_in(r, c, l, &h, frame, n, ret_refusal, err);
+	hello_release(&h);
+	if (rc == 0 && l->tunnel) {
+		wake_waiters(r, container_id);
+		lifecycle_agent_up(r->g->lifecycle, c);
+	}
+	return rc;
+}
+
+/* The incumbent has had its time: anything heard from it since means it lives. */
+static void challenge_over(void *p)
+{
+	struct challenge *ch = p;
+	struct registry *r = ch->registry;
+	struct container *c = containers_by_id(r->g->containers, ch->id);
+	uint64_t waited = clock_mono_ms() - ch->asked_ms;
+	struct buf refusal;
+	struct link *l;
+	struct err err = { 0 };
+	uint8_t *frame = ch->frame;
+	size_t n = ch->frame_len;
+	char id[ID_HEX_MAX];
+
+	memcpy(id, ch->id, sizeof(id));
+	buf_init(&refusal, FRAME_MAX);
+	ch->timer = NULL;
+	ch->frame = NULL;
+	l = fenced_newcomer(ch);
+	if (c && c->tunnel && tunnel_is_up(c->tunnel) &&
+	    session_silent_ms(tunnel_session(c->tunnel), clock_mono_ms()) < waited) {
+		log_warn("second agent refused: the first lives", "container=%.12s peer=%s", c->id, l->ops->peer(l));
+		session_refusal(WELCOME_DUPLICATE, DUPLICATE_RETRY_MS, "another agent holds this container", &refusal, NULL);
+		l->ops->refuse(l, &refusal);
+	} else {
+		if (c && c->tunnel)
+			registry_drop(r, c);
+		if (registry_hello(r, id, l, frame, n, &refusal, &err) < 0)
+			l->ops->refuse(l, &refusal);
+	}
+	buf_release(&refusal);
+	free(frame);
+}
+
+void registry_link_gone(struct registry *r, struct link *l)
+{
+	struct challenge *ch, *tmp;
+
+	DL_FOREACH_SAFE(r->challenges, ch, tmp)
+		if (ch->link == l)
+			end_challenge(ch);
+	if (l->tunnel)
+		tunnel_link_lost(l->tunnel, l);
+}
+
+void registry_drop(struct registry *r, struct container *c)
+{
+	struct tunnel *t = c->tunnel;
+	struct entry *e, *tmp;
+
+	if (!t)
+		return;
+	c->tunnel = NULL;
+	DL_FOREACH_SAFE(r->tunnels, e, tmp)
+		if (e->tunnel == t) {
+			DL_DELETE(r->tunnels, e);
+			free(e);
+		}
+	tunnel_free(t);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------- */
+
+struct registry_waiter *registry_wait(struct registry *r, const char *container_id, uint64_t timeout_ms,
+				      void (*fn)(void *ctx, bool ok), void *ctx)
+{
+	struct registry_waiter *w = xcalloc(1, sizeof(*w));
+	struct container *c = containers_by_id(r->g->containers, container_id);
+
+	w->registry = r;
+	snprintf(w->id, sizeof(w->id), "%s", container_id);
+	w->fn = fn;
+	w->ctx = ctx;
+	w->ok = c && c->tunnel && tunnel_is_up(c->tunnel);
+	w->timer = timer_start(r->g->loop, w->ok ? 0 : timeout_ms, fire_waiter, w);
+	DL_APPEND(r->waiters, w);
+	return w;
+}
+
+void registry_unwait(struct registry_waiter **wp)
+{
+	struct registry_waiter *w = *wp;
+
+	*wp = NULL;
+	if (!w)
+		return;
+	timer_cancel(&w->timer);
+	DL_DELETE(w->registry->waiters, w);
+	free(w);
+}
+
+void registry_each(struct registry *r, void (*fn)(void *ctx, struct tunnel *t), void *ctx)
+{
+	struct entry *e, *tmp;
+
+	DL_FOREACH_SAFE(r->tunnels, e, tmp)
+		fn(ctx, e->tunnel);
+}

@@ -1,0 +1,813 @@
+/* tunnel - see tunnel.h. One struct channel per process that is not over yet; channel 1 is main.
+ * Session callbacks run inside session_receive and stream_resume and only change state; what follows
+ * from it (ends, exits) is settled afterwards in tunnel_settle, so nothing is freed under the
+ * session's feet. */
+#include "agents/tunnel.h"
+
+#include <assert.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "agents/registry.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/token.h"
+#include "cloud/lifecycle.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "state/container.h"
+#include "state/exec.h"
+#include "state/logs.h"
+
+#define MAIN_CHANNEL 1
+#define ACK_DELAY_MS 25
+#define LOG_RETRY_MS 1000
+/* How long a client's exec outlives its agent's link before the client is told (R19). */
+#define LINK_RETENTION_MS (10 * 60 * 1000)
+
+struct channel {
+	uint32_t number;
+	char exec_id[ID_HEX_MAX];        /* "" for main */
+	struct stream *in, *out;         /* borrowed from the session; NULL once closed */
+	const struct tunnel_sink *sink;  /* NULL: output is discarded */
+	void *ctx;
+	uint64_t discarded;
+	bool exited, lost, ended;
+	struct exit_status status;       /* when exited; error is ours */
+	UT_hash_handle hh;
+};
+
+struct input_waiter {
+	void (*fn)(void *ctx);
+	void *ctx;
+	struct input_waiter *prev, *next;
+};
+
+struct tunnel {
+	struct gateway *g;
+	struct container *c;             /* borrowed; registry_drop frees us before it goes */
+	struct session *session;
+	struct link *link;               /* borrowed; tunnel_link_lost clears it */
+	uint8_t boot_id[BOOT_ID_LEN];
+	char *execution;
+	uint32_t attempt, next_channel;
+	uint64_t link_no, connected_ms, link_lost_ms;
+	uv_timer_t *tick;                /* ours; freed by its close callback */
+	uint64_t tick_due_ms;
+	struct channel *channels;
+	struct input_waiter *main_waiters;
+	bool dirty, main_reported, freed;
+	struct timer *log_retry;
+};
+
+/* ---- channels ------------------------------------------------------------------------------------ */
+
+static struct channel *channel_find(struct tunnel *t, uint32_t number)
+{
+	struct channel *ch;
+
+	HASH_FIND(hh, t->channels, &number, sizeof(number), ch);
+	return ch;
+}
+
+static struct channel *channel_of(struct tunnel *t, struct stream *st)
+{
+	return channel_find(t, stream_id(st) / 2);
+}
+
+static struct channel *channel_add(struct tunnel *t, uint32_t number, const char *exec_id)
+{
+	struct channel *ch = xcalloc(1, sizeof(*ch));
+
+	ch->number = number;
+	snprintf(ch->exec_id, sizeof(ch->exec_id), "%s", exec_id);
+	HASH_ADD(hh, t->channels, number, sizeof(number), ch);
+	return ch;
+}
+
+static void channel_close_streams(struct channel *ch)
+{
+	if (ch->in)
+		stream_close(ch->in);
+	if (ch->out)
+		stream_close(ch->out);
+	ch->in = ch->out = NULL;
+}
+
+static void channel_free(struct tunnel *t, struct channel *ch)
+{
+	HASH_DEL(t->channels, ch);
+	free(ch->status.error);
+	free(ch);
+}
+
+static bool channel_output_complete(const struct channel *ch)
+{
+	return !ch->out || ch->lost || stream_delivered(ch->out) >= ch->status.final_offset;
+}
+
+/* ---- session callbacks --------------------------------------------------------------------------- */
+
+static void retry_log(void *ctx)
+{
+	struct tunnel *t = ctx;
+	struct channel *ch = channel_find(t, MAIN_CHANNEL);
+
+	t->log_retry = NULL;
+	if (ch && ch->out)
+		tunnel_output_resume(t, MAIN_CHANNEL);
+}
+
+static size_t store_output(struct tunnel *t, const uint8_t *p, size_t n)
+{
+	struct err err;
+	struct log *log = container_log(t->c, &err);
+
+	if (log && log_append(log, p, n, &err) == 0)
+		return n;
+	/* Nothing is acknowledged, so the agent keeps the bytes and the process waits. */
+	log_error("container output cannot be stored; trying again", "container=%.12s error=\"%s\"", t->c->id, err.msg);
+	if (!t->log_retry)
+		t->log_retry = timer_start(t->g->loop, LOG_RETRY_MS, retry_log, t);
+	return 0;
+}
+
+static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n)
+{
+	struct tunnel *t = ctx;
+	struct channel *ch = channel_of(t, st);
+
+	if (!ch)
+		return n;
+	if (ch->exited)
+		t->dirty = true;
+	if (ch->number == MAIN_CHANNEL)
+		return store_output(t, p, n);
+	if (ch->sink)
+		return ch->sink->on_output(ch->ctx, p, n);
+	ch->discarded += n;
+	return n;
+}
+
+static void on_fin(void *ctx, struct stream *st)
+{
+	((struct tunnel *)ctx)->dirty = true;
+}
+
+static void on_reset(void *ctx, struct stream *st, uint32_t code)
+{
+	struct tunnel *t = ctx;
+	struct channel *ch = channel_of(t, st);
+
+	if (!ch)
+		return;
+	if (st == ch->in) {          /* the process has closed its stdin: what comes is dropped, as by a pipe */
+		stream_close(ch->in);
+		ch->in = NULL;
+		if (ch->sink)
+			ch->sink->on_input_room(ch->ctx);
+		return;
+	}
+	log_warn("output stream lost", "container=%.12s channel=%u code=%u", t->c->id, ch->number, code);
+	stream_close(ch->out);
+	ch->out = NULL;
+	ch->lost = true;
+	t->dirty = true;
+}
+
+static void wake_main_waiters(struct tunnel *t)
+{
+	struct input_waiter *w, *list = t->main_waiters, *tmp;
+
+	t->main_waiters = NULL;
+	DL_FOREACH_SAFE(list, w, tmp) {
+		void (*fn)(void *) = w->fn;
+		void *ctx = w->ctx;
+
+		DL_DELETE(list, w);
+		free(w);
+		fn(ctx);
+	}
+}
+
+static void on_writable(void *ctx, struct stream *st)
+{
+	struct tunnel *t = ctx;
+	struct channel *ch = channel_of(t, st);
+
+	if (ch && ch->number == MAIN_CHANNEL)
+		wake_main_waiters(t);
+	else if (ch && ch->sink)
+		ch->sink->on_input_room(ch->ctx);
+}
+
+static void take_exit(struct tunnel *t, struct channel *ch, const struct exit_status *status)
+{
+	if (ch->exited)
+		return;
+	ch->exited = true;
+	ch->status = *status;
+	ch->status.error = xstrdup(status->error);
+	t->dirty = true;
+}
+
+static void on_control(void *ctx, const struct control *c)
+{
+	struct tunnel *t = ctx;
+	struct channel *ch = channel_find(t, c->channel);
+	struct exec *e;
+
+	if (!ch)
+		return;
+	switch (c->type) {
+	case CONTROL_STARTED:
+		e = ch->number == MAIN_CHANNEL ? NULL : execs_find(t->g->execs, ch->exec_id, NULL);
+		if (e)
+			exec_set_pid(e, c->started.pid);
+		break;
+	case CONTROL_EXIT:
+		take_exit(t, ch, &c->exit.status);
+		break;
+	default:
+		log_warn("unexpected control message", "container=%.12s type=%d", t->c->id, (int)c->type);
+	}
+}
+
+static void on_wake(void *ctx)
+{
+	struct tunnel *t = ctx;
+
+	if (t->link)
+		t->link->ops->wake(t->link);
+}
+
+static const struct session_ops session_ops = {
+	.on_data = on_data,
+	.on_fin = on_fin,
+	.on_reset = on_reset,
+	.on_writable = on_writable,
+	.on_control = on_control,
+	.on_wake = on_wake,
+};
+
+/* ---- what follows from it ------------------------------------------------------------------------ */
+
+static void send_exit_ack(struct tunnel *t, uint32_t channel)
+{
+	struct control c = { .type = CONTROL_EXIT_ACK, .channel = channel };
+	struct err err;
+
+	if (session_send(t->session, &c, &err) < 0)
+		log_warn("exit cannot be acknowledged", "container=%.12s error=\"%s\"", t->c->id, err.msg);
+}
+
+/* The exit code is visible to docker exec inspect at once; the client's stream ends after its last byte. */
+static void record_exec_exit(struct tunnel *t, struct channel *ch)
+{
+	struct exec *e = execs_find(t->g->execs, ch->exec_id, NULL);
+	struct err err;
+
+	if (e && e->state != EXEC_EXITED &&
+	    exec_set_exited(e, ch->status.code, ch->status.error, ch->status.finished_ns, &err) < 0)
+		log_error("exec's end cannot be stored", "exec=%.12s error=\"%s\"", ch->exec_id, err.msg);
+	send_exit_ack(t, ch->number);
+}
+
+static void end_exec(struct tunnel *t, struct channel *ch, const char *lost)
+{
+	const struct tunnel_sink *sink = ch->sink;
+	void *ctx = ch->ctx;
+	int code = ch->status.code;
+
+	channel_close_streams(ch);
+	channel_free(t, ch);
+	if (sink)
+		sink->on_end(ctx, code, lost);
+}
+
+static void settle_main(struct tunnel *t, struct channel *ch)
+{
+	if (t->main_reported || !ch->exited || !channel_output_complete(ch))
+		return;
+	t->main_reported = true;
+	if (ch->lost)
+		log_error("container ended, output incomplete", "container=%.12s", t->c->id);
+	send_exit_ack(t, MAIN_CHANNEL);
+	lifecycle_main_exited(t->g->lifecycle, t->c, &ch->status);
+}
+
+static void tunnel_settle(struct tunnel *t)
+{
+	struct channel *ch, *tmp;
+
+	while (t->dirty && !t->freed) {
+		t->dirty = false;
+		HASH_ITER(hh, t->channels, ch, tmp) {
+			if (ch->number == MAIN_CHANNEL)
+				continue;
+			if (ch->exited && !ch->ended) {
+				ch->ended = true;
+				record_exec_exit(t, ch);
+			}
+			if (ch->exited && channel_output_complete(ch))
+				end_exec(t, ch, ch->lost ? "the output stream was lost" : NULL);
+			else if (ch->lost)
+				end_exec(t, ch, "the output stream was lost");
+			if (t->dirty)
+				break; /* the sink changed the table: start over */
+		}
+	}
+	ch = channel_find(t, MAIN_CHANNEL);
+	if (ch)
+		settle_main(t, ch);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------- */
+
+static void arm_tick(struct tunnel *t, uint64_t due_ms);
+
+static void lose_retained_execs(struct tunnel *t)
+{
+	struct channel *ch, *tmp;
+
+	HASH_ITER(hh, t->channels, ch, tmp)
+		if (ch->number != MAIN_CHANNEL && ch->sink) {
+			const struct tunnel_sink *sink = ch->sink;
+
+			ch->sink = NULL;
+			sink->on_end(ch->ctx, 0, "the container's agent has not been heard of for 10 minutes");
+		}
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct tunnel *t = timer->data;
+	uint64_t now = clock_mono_ms();
+
+	if (t->link && session_silent_ms(t->session, now) > SESSION_SILENCE_MS) {
+		log_warn("agent silent, link closed", "container=%.12s after_ms=%d", t->c->id, SESSION_SILENCE_MS);
+		tunnel_cut(t);
+	}
+	if (!t->link && t->link_lost_ms && now - t->link_lost_ms > LINK_RETENTION_MS) {
+		t->link_lost_ms = 0;
+		lose_retained_execs(t);
+	}
+	t->tick_due_ms = 0;
+	arm_tick(t, session_tick(t->session, now));
+}
+
+/* Fire at due_ms or earlier, if something earlier is armed already. */
+static void arm_tick(struct tunnel *t, uint64_t due_ms)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (t->tick_due_ms && t->tick_due_ms <= due_ms)
+		return;
+	t->tick_due_ms = due_ms > now ? due_ms : now + 1;
+	uv_timer_start(t->tick, on_tick, t->tick_due_ms - now, 0);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------- */
+
+struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h, struct err *err)
+{
+	struct tunnel *t = xcalloc(1, sizeof(*t));
+	uint8_t own_id[BOOT_ID_LEN];
+
+	random_bytes(own_id, sizeof(own_id));
+	t->g = g;
+	t->c = c;
+	t->session = session_new(SESSION_GATEWAY, own_id, &session_ops, t);
+	memcpy(t->boot_id, h->boot_id, BOOT_ID_LEN);
+	t->execution = xstrdup(h->execution ? h->execution : "");
+	t->attempt = h->task_attempt;
+	t->next_channel = MAIN_CHANNEL + 1;
+	t->connected_ms = clock_mono_ms();
+	t->tick = xcalloc(1, sizeof(*t->tick));
+	uv_timer_init(g->loop, t->tick);
+	t->tick->data = t;
+	return t;
+}
+
+static void free_timer(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void free_tunnel(void *p)
+{
+	struct tunnel *t = p;
+
+	session_free(t->session);
+	free(t->execution);
+	free(t);
+}
+
+void tunnel_free(struct tunnel *t)
+{
+	struct channel *ch, *tmp;
+	struct link *l;
+
+	if (!t || t->freed)
+		return;
+	t->freed = true;
+	l = t->link;
+	t->link = NULL;
+	if (l) {
+		l->tunnel = NULL;
+		l->ops->close(l);
+	}
+	HASH_ITER(hh, t->channels, ch, tmp)
+		if (ch->number == MAIN_CHANNEL)
+			channel_free(t, ch);
+		else
+			end_exec(t, ch, ch->exited ? NULL : "the container has ended");
+	wake_main_waiters(t);
+	timer_cancel(&t->log_retry);
+	uv_timer_stop(t->tick);
+	uv_close((uv_handle_t *)t->tick, free_timer);
+	t->tick = NULL;
+	loop_defer(t->g->loop, free_tunnel, t); /* we may be inside one of the session's callbacks */
+}
+
+/* ---- adopting what the agent has ----------------------------------------------------------------- */
+
+static const struct stream_row *find_row(const struct hello *h, uint32_t id)
+{
+	for (size_t i = 0; i < h->n_streams; i++)
+		if (h->streams[i].id == id)
+			return &h->streams[i];
+	return NULL;
+}
+
+static size_t window_of(uint32_t wanted)
+{
+	if (!wanted)
+		return STREAM_WINDOW_DEFAULT;
+	return wanted > STREAM_WINDOW_MAX ? STREAM_WINDOW_MAX : wanted;
+}
+
+static struct stream *open_stream(struct tunnel *t, uint32_t id, uint64_t offset, size_t window)
+{
+	struct stream *st = session_open(t->session, id, offset, window);
+
+	assert(st || "stream ids of a new session are free");
+	return st;
+}
+
+/* Main's output continues where the container's log ends. */
+static int adopt_main_output(struct tunnel *t, struct channel *ch, const struct hello *h, struct err *err)
+{
+	const struct stream_row *row = find_row(h, 2 * MAIN_CHANNEL + 1);
+	struct log *log = container_log(t->c, err);
+	int64_t at;
+
+	if (!log)
+		return -1;
+	if (!row)
+		return 0;        /* all of it is delivered and the agent has closed the stream */
+	at = log_run_position(log, t->boot_id);
+	if (at < 0 || (uint64_t)at < row->acked || (uint64_t)at > row->next_send) {
+		if (at >= 0)
+			log_error("log and agent disagree on the output's position",
+				  "container=%.12s log=%lld acked=%llu written=%llu", t->c->id, (long long)at,
+				  (unsigned long long)row->acked, (unsigned long long)row->next_send);
+		at = (int64_t)row->acked;
+		if (log_begin_run(log, t->boot_id, row->acked, err) < 0)
+			return -1;
+	}
+	ch->out = open_stream(t, row->id, (uint64_t)at, window_of(h->window_out));
+	return 0;
+}
+
+static void adopt_input(struct tunnel *t, struct channel *ch, const struct hello *h)
+{
+	const struct stream_row *row = find_row(h, 2 * ch->number);
+
+	if (row && !row->fin && !row->reset) {
+		ch->in = open_stream(t, row->id, row->received, window_of(h->window_in));
+		stream_set_bulk(ch->in, false);
+	}
+}
+
+/* An exec of a former gateway process: its client is gone, so its output goes nowhere. */
+static void adopt_exec(struct tunnel *t, const struct hello *h, const struct proc_row *p)
+{
+	const struct stream_row *out = find_row(h, 2 * p->channel + 1);
+	struct exec *e = execs_find(t->g->execs, p->exec_id, NULL);
+	struct channel *ch = channel_add(t, p->channel, p->exec_id);
+
+	if (e && p->state != PROC_STARTING)
+		exec_set_pid(e, p->pid);
+	if (p->state == PROC_EXITED) {
+		take_exit(t, ch, &p->exit);
+		return;          /* streams not opened are reset on the agent's side */
+	}
+	if (out && !out->reset)
+		ch->out = open_stream(t, out->id, out->acked, window_of(h->window_out));
+	adopt_input(t, ch, h);
+	if (ch->in)
+		stream_fin(ch->in);
+}
+
+static bool row_has_exec(const struct hello *h, const char *exec_id)
+{
+	for (size_t i = 0; i < h->n_procs; i++)
+		if (!strcmp(h->procs[i].exec_id, exec_id))
+			return true;
+	return false;
+}
+
+/* Execs that a former gateway process handed to no agent: they never ran, and never will. */
+static void fail_unsent_execs(struct tunnel *t, const struct hello *h)
+{
+	json_t *ids = execs_ids(t->g->execs, t->c->id), *id;
+	size_t i;
+
+	json_array_foreach(ids, i, id) {
+		struct exec *e = execs_find(t->g->execs, json_string_value(id), NULL);
+
+		if (!e || e->state != EXEC_STARTED)
+			continue;
+		if (e->channel >= t->next_channel)
+			t->next_channel = e->channel + 1;
+		if (!row_has_exec(h, e->id))
+			exec_set_exited(e, 126, "the gateway was restarted before the process was started",
+					clock_wall_ns(), NULL);
+	}
+	json_decref(ids);
+}
+
+static int adopt(struct tunnel *t, const struct hello *h, struct err *err)
+{
+	for (size_t i = 0; i < h->n_procs; i++) {
+		const struct proc_row *p = &h->procs[i];
+
+		if (channel_find(t, p->channel))
+			return err_set(err, ERR_INVALID, "agent lists channel %u twice", p->channel);
+		if (p->channel >= t->next_channel)
+			t->next_channel = p->channel + 1;
+		if (p->channel != MAIN_CHANNEL) {
+			adopt_exec(t, h, p);
+			continue;
+		}
+		struct channel *ch = channel_add(t, MAIN_CHANNEL, "");
+
+		if (adopt_main_output(t, ch, h, err) < 0)
+			return -1;
+		adopt_input(t, ch, h);
+		if (p->state == PROC_EXITED)
+			take_exit(t, ch, &p->exit);
+	}
+	if (!channel_find(t, MAIN_CHANNEL))
+		return err_set(err, ERR_INVALID, "agent lists no main process");
+	fail_unsent_execs(t, h);
+	return 0;
+}
+
+/* ---- links --------------------------------------------------------------------------------------- */
+
+static void fence(struct tunnel *t)
+{
+	struct link *old = t->link;
+
+	t->link = NULL;
+	if (!old)
+		return;
+	old->tunnel = NULL;
+	session_link_down(t->session);
+	old->ops->close(old);
+}
+
+int tunnel_attach_link(struct tunnel *t, struct link *l, const struct hello *h, bool new_session, struct err *err)
+{
+	fence(t);
+	if (new_session && adopt(t, h, err) < 0)
+		return -1;
+	if (session_accept(t->session, h, new_session, clock_mono_ms(), err) < 0)
+		return -1;
+	t->link = l;
+	l->tunnel = t;
+	t->link_no = h->link_no;
+	t->link_lost_ms = 0;
+	l->ops->wake(l);
+	arm_tick(t, clock_mono_ms() + ACK_DELAY_MS);
+	tunnel_settle(t);
+	return 0;
+}
+
+void tunnel_link_lost(struct tunnel *t, struct link *l)
+{
+	l->tunnel = NULL;
+	if (t->link != l)
+		return;
+	t->link = NULL;
+	t->link_lost_ms = clock_mono_ms();
+	session_link_down(t->session);
+	lifecycle_agent_lost(t->g->lifecycle, t->c);
+}
+
+int tunnel_receive(struct tunnel *t, const uint8_t *frame, size_t n, struct err *err)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (session_receive(t->session, frame, n, now, err) < 0)
+		return -1;
+	arm_tick(t, now + ACK_DELAY_MS);
+	if (t->dirty)
+		tunnel_settle(t);
+	return 0;
+}
+
+int tunnel_next_frame(struct tunnel *t, struct frame_out *ret)
+{
+	return session_next_frame(t->session, ret, clock_mono_ms());
+}
+
+bool tunnel_is_up(const struct tunnel *t)
+{
+	return t->link && session_link_up(t->session);
+}
+
+void tunnel_cut(struct tunnel *t)
+{
+	struct link *l = t->link;
+
+	if (!l)
+		return;
+	tunnel_link_lost(t, l);
+	l->ops->close(l);
+}
+
+const uint8_t *tunnel_boot_id(const struct tunnel *t)
+{
+	return t->boot_id;
+}
+
+const char *tunnel_execution(const struct tunnel *t)
+{
+	return t->execution;
+}
+
+uint32_t tunnel_attempt(const struct tunnel *t)
+{
+	return t->attempt;
+}
+
+uint64_t tunnel_link_no(const struct tunnel *t)
+{
+	return t->link_no;
+}
+
+struct session *tunnel_session(struct tunnel *t)
+{
+	return t->session;
+}
+
+struct container *tunnel_container(const struct tunnel *t)
+{
+	return t->c;
+}
+
+/* ---- processes ----------------------------------------------------------------------------------- */
+
+static struct exec_spec spec_of(const struct exec *e, uint32_t channel)
+{
+	return (struct exec_spec){
+		.channel = channel,
+		.exec_id = (char *)e->id,
+		.argv = e->argv,
+		.env = e->env,
+		.workdir = e->workdir,
+		.user = e->user,
+		.tty = e->tty,
+		.open_stdin = e->attach_stdin,
+		.rows = e->rows,
+		.cols = e->cols,
+	};
+}
+
+int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink, void *ctx, struct err *err)
+{
+	uint32_t number = t->next_channel;
+	struct control c = { .type = CONTROL_EXEC, .channel = number, .exec = spec_of(e, number) };
+	struct channel *ch;
+
+	c.exec.detach = !sink;
+	t->next_channel++;
+	if (exec_set_started(e, number, err) < 0)
+		return -1;
+	if (session_send(t->session, &c, err) < 0) {
+		exec_set_exited(e, 126, err ? err->msg : "the agent's queue is full", clock_wall_ns(), NULL);
+		return -1;
+	}
+	ch = channel_add(t, number, e->id);
+	ch->sink = sink;
+	ch->ctx = ctx;
+	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_DEFAULT);
+	ch->out = session_open(t->session, 2 * number + 1, 0, STREAM_WINDOW_DEFAULT);
+	if (!ch->in || !ch->out) {
+		channel_close_streams(ch);
+		channel_free(t, ch);
+		return err_set(err, ERR_LIMIT, "more than %d streams are open in container %.12s",
+			       SESSION_STREAMS_MAX, t->c->id);
+	}
+	if (e->tty)
+		stream_set_bulk(ch->in, false);
+	if (!e->attach_stdin || !sink)
+		stream_fin(ch->in);
+	return 0;
+}
+
+void tunnel_exec_detach(struct tunnel *t, struct exec *e)
+{
+	struct channel *ch = channel_find(t, e->channel);
+
+	if (!ch)
+		return;
+	ch->sink = NULL;
+	if (ch->in)
+		stream_fin(ch->in);
+	if (ch->out)
+		tunnel_output_resume(t, e->channel);
+}
+
+size_t tunnel_input_room(struct tunnel *t, uint32_t channel)
+{
+	struct channel *ch = channel_find(t, channel);
+
+	return ch && ch->in ? stream_space(ch->in) : FRAME_DATA_MAX; /* nobody reads it: take and drop */
+}
+
+size_t tunnel_input(struct tunnel *t, uint32_t channel, const void *p, size_t n)
+{
+	struct channel *ch = channel_find(t, channel);
+
+	return ch && ch->in ? stream_write(ch->in, p, n) : n;
+}
+
+void tunnel_input_eof(struct tunnel *t, uint32_t channel)
+{
+	struct channel *ch = channel_find(t, channel);
+
+	if (ch && ch->in)
+		stream_fin(ch->in);
+}
+
+void tunnel_output_resume(struct tunnel *t, uint32_t channel)
+{
+	struct channel *ch = channel_find(t, channel);
+
+	if (!ch || !ch->out)
+		return;
+	stream_resume(ch->out);
+	arm_tick(t, clock_mono_ms() + ACK_DELAY_MS);
+	if (t->dirty)
+		tunnel_settle(t);
+}
+
+void tunnel_main_input_wait(struct tunnel *t, void (*fn)(void *ctx), void *ctx)
+{
+	struct input_waiter *w = xcalloc(1, sizeof(*w));
+
+	w->fn = fn;
+	w->ctx = ctx;
+	DL_APPEND(t->main_waiters, w);
+}
+
+void tunnel_main_input_unwait(struct tunnel *t, void *ctx)
+{
+	struct input_waiter *w, *tmp;
+
+	DL_FOREACH_SAFE(t->main_waiters, w, tmp)
+		if (w->ctx == ctx) {
+			DL_DELETE(t->main_waiters, w);
+			free(w);
+		}
+}
+
+int tunnel_signal(struct tunnel *t, uint32_t channel, int number, struct err *err)
+{
+	struct control c = { .type = CONTROL_SIGNAL, .channel = channel, .signal.number = number };
+
+	return session_send(t->session, &c, err);
+}
+
+int tunnel_resize(struct tunnel *t, uint32_t channel, uint16_t rows, uint16_t cols, struct err *err)
+{
+	struct control c = { .type = CONTROL_RESIZE, .channel = channel, .resize = { rows, cols } };
+
+	return session_send(t->session, &c, err);
+}
+
+void tunnel_info(const struct tunnel *t, struct tunnel_info *ret)
+{
+	*ret = (struct tunnel_info){
+		.peer = t->link ? t->link->ops->peer(t->link) : "",
+		.execution = t->execution,
+		.up = tunnel_is_up(t),
+		.connected_ms = clock_mono_ms() - t->connected_ms,
+	};
+	session_stats(t->session, &ret->stats);
+}
