@@ -1,0 +1,353 @@
+/* job_spec - builds the body of jobs.create from a container's record and the settings. */
+#include "cloud/job_spec.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "config.h"
+#include "image/image_config.h"
+#include "state/container.h"
+
+#define VOLUME "sockerless"
+#define VOLUME_PATH "/sockerless"
+#define SHARED_AGENT VOLUME_PATH "/sockerless-agent"
+#define CONNECT_PATH "/internal/v1/agent/connect"
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define SHORT_ID 12
+#define LABEL_MAX 63
+#define MIB (1024LL * 1024)
+#define SIDECAR_CPU 1
+#define TASK_CPU_MAX 8 /* of all containers of a task together */
+
+static bool is_sidecar(const struct config *cfg)
+{
+	return strcmp(cfg->agent_mode, "sidecar") == 0;
+}
+
+static const char *get_string(json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+/* ---- resources -------------------------------------------------------------------------------- */
+
+/* Cloud Run sells CPU and memory in pairs. */
+static const struct size {
+	int cpu;
+	int64_t min_mib, max_mib;
+} sizes[] = {
+	{1, 512, 4096}, {2, 512, 8192}, {4, 2048, 16384}, {6, 4096, 24576}, {8, 4096, 32768},
+};
+
+/* Docker has two ways to say it; 0 = did not. */
+static int64_t wanted_nano_cpus(json_t *host_config)
+{
+	int64_t nano = json_integer_value(json_object_get(host_config, "NanoCpus"));
+	int64_t quota = json_integer_value(json_object_get(host_config, "CpuQuota"));
+	int64_t period = json_integer_value(json_object_get(host_config, "CpuPeriod"));
+
+	if (nano > 0 || quota <= 0)
+		return nano;
+	if (quota > INT64_MAX / 1000000000) /* absurd; enough to be refused below */
+		return INT64_MAX;
+	return quota * 1000000000 / (period > 0 ? period : 100000);
+}
+
+/* The smallest pair that holds what was asked for. */
+static json_t *main_limits(const struct config *cfg, json_t *host_config, struct err *err)
+{
+	int cpu_max = TASK_CPU_MAX - (is_sidecar(cfg) ? SIDECAR_CPU : 0);
+	int64_t bytes = json_integer_value(json_object_get(host_config, "Memory"));
+	int64_t mib = bytes > 0 ? (bytes - 1) / MIB + 1 : 0;
+	int64_t nano = wanted_nano_cpus(host_config);
+	const struct size *best = NULL, *last = NULL;
+	char memory[32], cpu[8];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && sizes[i].cpu <= cpu_max; i++) {
+		last = &sizes[i];
+		if (!best && last->cpu * 1000000000LL >= nano && last->max_mib >= mib)
+			best = last;
+	}
+	if (!best && last->cpu * 1000000000LL < nano) {
+		err_set(err, ERR_INVALID, "range of CPUs is from 0.01 to %d.00, as Cloud Run has only "
+			"%d CPUs available for this container", last->cpu, last->cpu);
+		return NULL;
+	}
+	if (!best) {
+		err_set(err, ERR_INVALID, "memory limit of %lldMiB is above the %lldMiB that Cloud Run "
+			"has available for this container", (long long)mib, (long long)last->max_mib);
+		return NULL;
+	}
+	snprintf(cpu, sizeof(cpu), "%d", best->cpu);
+	snprintf(memory, sizeof(memory), "%lldMi",
+		 (long long)(mib > best->min_mib ? mib : best->min_mib));
+	return json_pack("{s:s, s:s}", "cpu", cpu, "memory", memory);
+}
+
+/* ---- what the agent is told ------------------------------------------------------------------- */
+
+static void unset(struct strv *env, const char *key)
+{
+	size_t len = strlen(key), kept = 0;
+
+	for (size_t i = 0; i < env->n; i++) {
+		if (strncmp(env->v[i], key, len) == 0 && env->v[i][len] == '=')
+			free(env->v[i]);
+		else
+			env->v[kept++] = env->v[i];
+	}
+	env->n = kept;
+	env->v[kept] = NULL;
+}
+
+/* The complete environment of the user's process, as dockerd makes it: the defaults, then the merged
+ * Env, in which "KEY" without a value takes KEY away. */
+static json_t *process_env(const struct container *c)
+{
+	const char *hostname = get_string(c->config, "Hostname");
+	json_t *list = json_object_get(c->config, "Env"), *item, *ret = json_array();
+	struct strv env = {0};
+	size_t i;
+
+	strv_add(&env, DEFAULT_PATH);
+	strv_take(&env, *hostname ? xasprintf("HOSTNAME=%s", hostname)
+				  : xasprintf("HOSTNAME=%.*s", SHORT_ID, c->id));
+	if (c->tty)
+		strv_add(&env, "TERM=xterm");
+	json_array_foreach(list, i, item) {
+		const char *s = json_string_value(item);
+
+		if (s && strchr(s, '='))
+			strv_env_set(&env, s);
+		else if (s)
+			unset(&env, s);
+	}
+	for (size_t k = 0; k < env.n; k++)
+		json_array_append_new(ret, json_string(env.v[k]));
+	strv_release(&env);
+	return ret;
+}
+
+static json_t *agent_spec(const struct container *c, const struct strv *argv_inside)
+{
+	json_t *size = json_object_get(c->host_config, "ConsoleSize");
+	json_int_t rows = json_integer_value(json_array_get(size, 0));
+	json_int_t cols = json_integer_value(json_array_get(size, 1));
+	const char *user = get_string(c->config, "User");
+	const char *workdir = get_string(c->config, "WorkingDir");
+	const char *stop_signal = get_string(c->config, "StopSignal");
+	json_t *spec = json_pack("{s:b, s:b, s:b, s:o, s:i}", "tty", c->tty, "openStdin",
+				 c->open_stdin, "stdinOnce", c->stdin_once, "env", process_env(c),
+				 "lingerMs", JOB_SPEC_LINGER_MS);
+
+	if (*user)
+		json_object_set_new(spec, "user", json_string(user));
+	if (*workdir)
+		json_object_set_new(spec, "workdir", json_string(workdir));
+	if (*stop_signal)
+		json_object_set_new(spec, "stopSignal", json_string(stop_signal));
+	if (rows > 0 && cols > 0) {
+		json_object_set_new(spec, "rows", json_integer(rows));
+		json_object_set_new(spec, "cols", json_integer(cols));
+	}
+	if (argv_inside) {
+		json_t *argv = json_array();
+
+		for (size_t i = 0; i < argv_inside->n; i++)
+			json_array_append_new(argv, json_string(argv_inside->v[i]));
+		json_object_set_new(spec, "argv", argv);
+	}
+	return spec;
+}
+
+static void add_env(json_t *env, const char *name, const char *value)
+{
+	json_array_append_new(env, json_pack("{s:s, s:s}", "name", name, "value", value));
+}
+
+static int add_spec(json_t *env, json_t *spec, struct err *err)
+{
+	AUTO_FREE char *text = json_dumps(spec, JSON_COMPACT);
+	size_t n = strlen(text), left = base64_encoded_len(n);
+	AUTO_FREE char *coded = NULL;
+	const char *p;
+
+	if (left > (size_t)JOB_SPEC_PIECE_MAX * JOB_SPEC_PIECES_MAX)
+		return err_set(err, ERR_INVALID, "environment and arguments are too long: %zu bytes", n);
+	p = coded = xmalloc(left + 1);
+	base64_encode(text, n, coded);
+	for (int piece = 1; left > 0; piece++) {
+		size_t len = left < JOB_SPEC_PIECE_MAX ? left : JOB_SPEC_PIECE_MAX;
+		char name[40] = "SOCKERLESS_AGENT_SPEC";
+
+		if (piece > 1)
+			snprintf(name, sizeof(name), "SOCKERLESS_AGENT_SPEC_%d", piece);
+		json_array_append_new(env, json_pack("{s:s, s:s%}", "name", name, "value", p, len));
+		p += len;
+		left -= len;
+	}
+	return 0;
+}
+
+static json_t *agent_env(const struct config *cfg, const struct container *c, json_t *spec,
+			 struct err *err)
+{
+	AUTO_FREE char *url = job_spec_callback_url(cfg, c->id);
+	json_t *env = json_array();
+
+	add_env(env, "SOCKERLESS_CONTAINER_ID", c->id);
+	add_env(env, "SOCKERLESS_AGENT_TOKEN", c->token);
+	if (url)
+		add_env(env, "SOCKERLESS_AGENT_CALLBACK_URL", url);
+	if (add_spec(env, spec, err) < 0) {
+		json_decref(env);
+		return NULL;
+	}
+	return env;
+}
+
+/* ---- containers ------------------------------------------------------------------------------- */
+
+static bool argv_fits(const struct strv *argv)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < argv->n; i++)
+		bytes += strlen(argv->v[i]) + 1;
+	return argv->n + 2 <= JOB_SPEC_ARGS_MAX && bytes <= JOB_SPEC_ARG_BYTES_MAX;
+}
+
+static json_t *main_container(const struct config *cfg, const struct container *c, struct err *err)
+{
+	json_t *limits, *env, *spec, *args = json_pack("[s]", "run");
+	struct strv argv = {0};
+	bool fits;
+
+	image_config_argv(c->config, &argv);
+	fits = argv_fits(&argv);
+	if (fits) {
+		json_array_append_new(args, json_string("--"));
+		for (size_t i = 0; i < argv.n; i++)
+			json_array_append_new(args, json_string(argv.v[i]));
+	}
+	spec = agent_spec(c, fits ? NULL : &argv);
+	strv_release(&argv);
+	env = agent_env(cfg, c, spec, err);
+	json_decref(spec);
+	limits = env ? main_limits(cfg, c->host_config, err) : NULL;
+	if (!limits) {
+		json_decref(env);
+		json_decref(args);
+		return NULL;
+	}
+	return json_pack("{s:s, s:s, s:[s], s:o, s:o, s:{s:o}}", "name", JOB_SPEC_MAIN,
+			 "image", c->image_ref, "command",
+			 is_sidecar(cfg) ? SHARED_AGENT : cfg->agent_path,
+			 "args", args, "env", env, "resources", "limits", limits);
+}
+
+static json_t *volume_mounts(void)
+{
+	return json_pack("[{s:s, s:s}]", "name", VOLUME, "mountPath", VOLUME_PATH);
+}
+
+/* It copies the agent, then opens the port: that is what main waits for. The probe's numbers: ready
+ * within a second of the copy, given up after two minutes, timeout below period as Cloud Run wants. */
+static json_t *sidecar_container(const struct config *cfg)
+{
+	return json_pack("{s:s, s:s, s:[s], s:[s,s], s:o, s:{s:{s:s, s:s}}, s:{s:{s:i}, s:i, s:i, s:i}}",
+			 "name", JOB_SPEC_SIDECAR, "image", cfg->agent_image,
+			 "command", "/sockerless-agent", "args", "install", VOLUME_PATH,
+			 "volumeMounts", volume_mounts(),
+			 "resources", "limits", "cpu", "1", "memory", "512Mi",
+			 "startupProbe", "tcpSocket", "port", JOB_SPEC_PROBE_PORT,
+			 "periodSeconds", 2, "timeoutSeconds", 1, "failureThreshold", 60);
+}
+
+/* ---- the job ---------------------------------------------------------------------------------- */
+
+/* Labels may hold [a-z0-9_-] only; whatever else a host name has becomes a dash. */
+static void instance_label(char out[LABEL_MAX + 1])
+{
+	size_t n;
+
+	if (gethostname(out, LABEL_MAX + 1) < 0)
+		out[0] = '\0';
+	out[LABEL_MAX] = '\0';
+	n = strlen(out);
+	for (size_t i = 0; i < n; i++) {
+		out[i] = (char)tolower((unsigned char)out[i]);
+		if (!islower((unsigned char)out[i]) && !isdigit((unsigned char)out[i]) && out[i] != '_')
+			out[i] = '-';
+	}
+}
+
+static json_t *task_template(const struct config *cfg, json_t *containers)
+{
+	char timeout[32];
+	json_t *t;
+
+	snprintf(timeout, sizeof(timeout), "%llds", (long long)((cfg->task_timeout_ms + 999) / 1000));
+	/* maxRetries: absent would mean 3, and a container must never run twice by itself. */
+	t = json_pack("{s:i, s:s, s:s, s:o}", "maxRetries", 0, "timeout", timeout,
+		      "executionEnvironment", "EXECUTION_ENVIRONMENT_GEN2", "containers", containers);
+	if (cfg->service_account)
+		json_object_set_new(t, "serviceAccount", json_string(cfg->service_account));
+	if (cfg->vpc_connector)
+		json_object_set_new(t, "vpcAccess", json_pack("{s:s, s:s}", "connector",
+				    cfg->vpc_connector, "egress", "ALL_TRAFFIC"));
+	if (is_sidecar(cfg))
+		json_object_set_new(t, "volumes", json_pack("[{s:s, s:{s:s, s:s}}]", "name", VOLUME,
+				    "emptyDir", "medium", "MEMORY", "sizeLimit", "64Mi"));
+	return t;
+}
+
+json_t *job_spec_build(const struct config *cfg, const struct container *c, struct err *err)
+{
+	char created[CLOCK_RFC3339_MAX], short_id[SHORT_ID + 1], instance[LABEL_MAX + 1];
+	json_t *containers, *main;
+
+	assert(c->image_ref && c->name);
+	main = main_container(cfg, c, err);
+
+	if (!main)
+		return NULL;
+	containers = json_pack("[o]", main);
+	if (is_sidecar(cfg)) {
+		json_object_set_new(main, "volumeMounts", volume_mounts());
+		json_object_set_new(main, "dependsOn", json_pack("[s]", JOB_SPEC_SIDECAR));
+		json_array_append_new(containers, sidecar_container(cfg));
+	}
+	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, c->id);
+	instance_label(instance);
+	clock_format(c->created_ns, 0, created);
+	return json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:i, s:i, s:o}}",
+			 "labels", "sockerless_managed", "true", "sockerless_container_id", short_id,
+			 "sockerless_backend", "cloudrun", "sockerless_instance", instance,
+			 "annotations", "sockerless_container_id", c->id, "sockerless_name", c->name,
+			 "sockerless_created_at", created,
+			 "template", "taskCount", 1, "parallelism", 1,
+			 "template", task_template(cfg, containers));
+}
+
+char *job_spec_callback_url(const struct config *cfg, const char *container_id)
+{
+	const char *url = cfg->callback_url, *host, *path;
+
+	if (!url)
+		return NULL;
+	host = strstr(url, "://");
+	path = strchr(host ? host + 3 : url, '/');
+	if (!path)
+		return xasprintf("%s" CONNECT_PATH "?id=%s", url, container_id);
+	return xasprintf("%s%cid=%s", url, strchr(path, '?') ? '&' : '?', container_id);
+}
