@@ -26,7 +26,8 @@ struct config {
 	char *agent_path;          /* SOCKERLESS_AGENT_PATH: where a baked image has it, "/sockerless/bin/sockerless-agent" */
 	char *agent_token;         /* SOCKERLESS_GCR_AGENT_TOKEN; NULL = one per execution */
 	char *agent_address;       /* SOCKERLESS_AGENT_ADDRESS: host:port for forward mode, or NULL = as the agent reports */
-	char *callback_url;        /* SOCKERLESS_CALLBACK_URL, base http(s)://host:port; NULL = forward mode */
+	char *callback_url;        /* SOCKERLESS_CALLBACK_URL, http(s) or ws(s)://host[:port], no trailing slash; a path is kept
+				    * as it is, without one cloud/job_spec appends ours. NULL = forward mode */
 	char *callback_listen;     /* --callback-addr, SOCKERLESS_CALLBACK_ADDR, ":9112"; used when callback_url is set */
 	char *callback_cert, *callback_key; /* --callback-cert/-key: serve wss ourselves */
 	int64_t poll_interval_ms;  /* SOCKERLESS_POLL_INTERVAL, 2s */

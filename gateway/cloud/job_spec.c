@@ -19,6 +19,7 @@
 #define VOLUME_PATH "/sockerless"
 #define SHARED_AGENT VOLUME_PATH "/sockerless-agent"
 #define CONNECT_PATH "/internal/v1/agent/connect"
+#define AGENT_LISTEN ":9111"
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SHORT_ID 12
 #define LABEL_MAX 63
@@ -208,6 +209,11 @@ static json_t *agent_env(const struct config *cfg, const struct container *c, js
 	add_env(env, "SOCKERLESS_AGENT_TOKEN", c->token);
 	if (url)
 		add_env(env, "SOCKERLESS_AGENT_CALLBACK_URL", url);
+	/* With a callback the agent listens only if we could dial it when the callback fails. */
+	if (url && cfg->agent_address)
+		add_env(env, "SOCKERLESS_AGENT_LISTEN", AGENT_LISTEN);
+	if (!is_sidecar(cfg))
+		add_env(env, "SOCKERLESS_SIDECAR_PORT", "0");
 	if (add_spec(env, spec, err) < 0) {
 		json_decref(env);
 		return NULL;

@@ -25,6 +25,8 @@ struct container;
  *   SOCKERLESS_CONTAINER_ID         64 hex digits
  *   SOCKERLESS_AGENT_TOKEN          of this run
  *   SOCKERLESS_AGENT_CALLBACK_URL   only in reverse mode; see job_spec_callback_url
+ *   SOCKERLESS_AGENT_LISTEN         ":9111", when an agent address is configured beside the callback
+ *   SOCKERLESS_SIDECAR_PORT         "0" in baked mode: nobody to wait for
  *   SOCKERLESS_AGENT_SPEC           base64 of JSON {tty, openStdin, stdinOnce, user, workdir, rows, cols,
  *                                   env, argv, lingerMs, stopSignal}; a key without a value is absent.
  *                                   Cut into pieces of JOB_SPEC_PIECE_MAX characters when longer: the
