@@ -74,7 +74,7 @@ size_t containers_count(const struct containers *t);
 /* Newest first; a NULL-terminated array the caller frees. */
 struct container **containers_list(struct containers *t);
 
-/* A new record in CREATED; takes the JSON references. name NULL: one is made up. Names are checked
+/* A new record in CREATED; takes the JSON references (also on failure). name NULL: one is made up. Names are checked
  * (ERR_INVALID) and unique (ERR_CONFLICT, Docker's sentence). Emits "create". */
 struct container_new {
 	const char *name, *image, *image_id, *image_ref;
@@ -89,10 +89,12 @@ int container_set_starting(struct container *c, const char *token, struct err *e
 int container_set_job(struct container *c, const char *job, const char *execution, struct err *err);
 int container_set_start_failed(struct container *c, int exit_code, const char *sentence, struct err *err);
 int container_set_running(struct container *c, uint32_t pid, int64_t started_ns, struct err *err);
-/* Emits die (and nothing else). incomplete: output may be missing. */
+/* Emits die (and nothing else). incomplete: output may be missing. Told twice, the first one counts.
+ * While REMOVING the state stays so. */
 int container_set_exited(struct container *c, int exit_code, int64_t finished_ns, bool incomplete, struct err *err);
 int container_set_removing(struct container *c, struct err *err);
-/* Deletes record and log, wakes everybody, emits destroy; c is gone. */
+/* Deletes record and log, wakes everybody, emits destroy; c is gone. The tunnel is dropped before;
+ * the caller also calls execs_container_removed. */
 void container_remove(struct container *c);
 int container_save(struct container *c, struct err *err); /* after a change to config or host_config */
 

@@ -41,12 +41,16 @@ struct exec {
 };
 
 #define EXECS_KEPT_MAX 4096     /* finished ones; the oldest are forgotten first */
+#define EXECS_OPEN_MAX 65536    /* created or running; ERR_LIMIT above */
 
 struct execs;
-struct execs *execs_new(struct gateway *g, struct err *err); /* loads */
+/* Loads; g->containers is there already: execs of containers that are gone are forgotten, those of an
+ * ended run have ended. The rest stays as it was (STARTED: the agent's HELLO decides). */
+struct execs *execs_new(struct gateway *g, struct err *err);
 void execs_free(struct execs *t);
 struct exec *execs_find(struct execs *t, const char *id_or_prefix, struct err *err); /* "No such exec instance: x" */
-/* Takes the contents of *spec (strings and lists are moved). id is minted, state CREATED, stored. */
+/* Takes the contents of *spec (strings and lists are moved, *spec is zeroed; on failure it is as it was).
+ * id is minted, state CREATED, stored. ERR_LIMIT above EXECS_OPEN_MAX. */
 struct exec *execs_add(struct execs *t, struct container *c, struct exec *spec, struct err *err);
 int exec_set_started(struct exec *e, uint32_t channel, struct err *err);
 void exec_set_pid(struct exec *e, uint32_t pid);

@@ -32,10 +32,14 @@ void images_free(struct images *t);
 /* By "name", "name:tag", "name@digest", full or prefixed ID with or without "sha256:".
  * ERR_NOT_FOUND "No such image: x:latest" (the tag is added to a bare name, as dockerd does). */
 struct image *images_find(struct images *t, const char *ref, struct err *err);
-/* Add or update by ID; a tag moves here from whichever image had it. Takes the JSON references. */
+/* Add or update by ID; a tag moves here from whichever image had it (names in any form, they are made
+ * familiar). Takes the JSON references, also on failure. Of an image that is known already, NULL for
+ * pull_ref, config or manifest keeps what is there: docker tag. */
 struct image *images_put(struct images *t, const char *id, const char *tag, const char *digest_ref,
 			 const char *pull_ref, json_t *config, json_t *manifest, struct err *err);
-struct image **images_list(struct images *t); /* newest first, NULL-terminated, caller frees */
+struct image **images_list(struct images *t); /* newest first by the config's creation time, NULL-terminated, caller frees */
+/* Takes a name (tag or name@digest; NULL: all of them) from the image; with the last tag of a repository
+ * go its digests. Without any name the image is deleted and i is gone. */
 int image_untag(struct images *t, struct image *i, const char *tag, bool *ret_deleted, struct err *err);
 
 #endif
