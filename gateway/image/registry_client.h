@@ -18,7 +18,8 @@ struct registry_image {
 };
 struct registry_fetch;
 /* Exactly one of image and err. ERR_NOT_FOUND: "manifest for x:y not found: manifest unknown: …",
- * ERR_DENIED: "pull access denied for x, …". auth: base64 AuthConfig JSON of X-Registry-Auth, or NULL. */
+ * "pull access denied for x, …" and "no matching manifest for linux/amd64 …" (404 in dockerd too);
+ * ERR_DENIED: a user name or password the registry refused; ERR_LIMIT: "toomanyrequests: …". auth: base64 AuthConfig JSON of X-Registry-Auth, or NULL. */
 typedef void registry_fetch_cb(void *ctx, const struct registry_image *image, const struct err *err);
 struct registry_fetch *registry_fetch_start(struct gateway *g, const struct reference *ref, const char *auth,
 					    registry_fetch_cb *cb, void *ctx, struct err *err);
