@@ -1,0 +1,339 @@
+/* config - see config.h. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/parse.h"
+
+#define OWN_PREFIX "SOCKERLESS_"
+#define TOKEN_MAX 4096
+
+static const char *env_get(char *const envp[], const char *key)
+{
+	size_t n = strlen(key);
+
+	for (; *envp; envp++)
+		if (strncmp(*envp, key, n) == 0 && (*envp)[n] == '=')
+			return (*envp)[n + 1] ? *envp + n + 1 : NULL; /* empty counts as not given */
+	return NULL;
+}
+
+static char *dup_or_empty(const char *s)
+{
+	return xstrdup(s ? s : "");
+}
+
+char *config_beside_executable(const char *file)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return xstrdup(file);
+	exe[n] = '\0';
+	slash = strrchr(exe, '/');
+	if (slash)
+		slash[1] = '\0';
+	return xasprintf("%s%s", exe, file);
+}
+
+static int read_token_file(const char *path, char **ret, struct err *err)
+{
+	char text[TOKEN_MAX];
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return err_sys(err, errno, "read %s", path);
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	free(*ret);
+	*ret = xstrndup(text, (size_t)n);
+	return 0;
+}
+
+/* ":9111", "127.0.0.1:9111" */
+static int parse_listen(const char *s, struct config *c, struct err *err)
+{
+	const char *colon = strrchr(s, ':');
+	int64_t port;
+
+	if (!colon || parse_i64(colon + 1, &port) < 0 || port < 0 || port > 65535)
+		return err_set(err, ERR_INVALID, "listening address \"%.128s\": want [HOST]:PORT", s);
+	free(c->listen_host);
+	c->listen_host = colon == s ? xstrdup("0.0.0.0") : xstrndup(s, (size_t)(colon - s));
+	c->listen_port = (uint16_t)port;
+	return 0;
+}
+
+/* ---- SOCKERLESS_AGENT_SPEC ---------------------------------------------------------------------- */
+
+static int spec_strings(const json_t *root, const char *key, struct strv *ret, struct err *err)
+{
+	const json_t *list = json_object_get(root, key), *item;
+	size_t i;
+
+	if (!list || json_is_null(list))
+		return 0;
+	if (!json_is_array(list))
+		return err_set(err, ERR_INVALID, "\"%s\" is not a list", key);
+	strv_release(ret);
+	json_array_foreach(list, i, item) {
+		if (!json_is_string(item))
+			return err_set(err, ERR_INVALID, "\"%s\" holds something else than strings", key);
+		strv_add(ret, json_string_value(item));
+	}
+	return 0;
+}
+
+static int spec_string(const json_t *root, const char *key, char **ret, struct err *err)
+{
+	const json_t *v = json_object_get(root, key);
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_string(v))
+		return err_set(err, ERR_INVALID, "\"%s\" is not a string", key);
+	free(*ret);
+	*ret = xstrdup(json_string_value(v));
+	return 0;
+}
+
+static int spec_number(const json_t *root, const char *key, int64_t max, int64_t *ret,
+		       struct err *err)
+{
+	const json_t *v = json_object_get(root, key);
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > max)
+		return err_set(err, ERR_INVALID, "\"%s\" is not a number from 0 to %lld", key,
+			       (long long)max);
+	*ret = json_integer_value(v);
+	return 0;
+}
+
+static int spec_apply(const json_t *root, struct config *c, struct err *err)
+{
+	int64_t rows = 0, cols = 0, linger_ms = (int64_t)c->linger_ms;
+	AUTO_FREE char *signal_text = NULL;
+
+	if (!json_is_object(root))
+		return err_set(err, ERR_INVALID, "not an object");
+	if (spec_strings(root, "argv", &c->main.argv, err) < 0 ||
+	    spec_strings(root, "env", &c->main.env, err) < 0 ||
+	    spec_string(root, "user", &c->main.user, err) < 0 ||
+	    spec_string(root, "workdir", &c->main.workdir, err) < 0 ||
+	    spec_string(root, "stopSignal", &signal_text, err) < 0 ||
+	    spec_number(root, "rows", UINT16_MAX, &rows, err) < 0 ||
+	    spec_number(root, "cols", UINT16_MAX, &cols, err) < 0 ||
+	    spec_number(root, "lingerMs", 3600000, &linger_ms, err) < 0)
+		return -1;
+	if (signal_text && *signal_text && (c->stop_signal = parse_signal(signal_text)) < 0)
+		return err_set(err, ERR_INVALID, "\"stopSignal\": no signal \"%.32s\"", signal_text);
+	c->main.rows = (uint16_t)rows;
+	c->main.cols = (uint16_t)cols;
+	c->linger_ms = (uint64_t)linger_ms;
+	c->main.tty = json_is_true(json_object_get(root, "tty"));
+	c->main.open_stdin = json_is_true(json_object_get(root, "openStdin"));
+	c->stdin_once = json_is_true(json_object_get(root, "stdinOnce"));
+	return 0;
+}
+
+static int load_spec(const char *base64, struct config *c, struct err *err)
+{
+	size_t len;
+	AUTO_FREE uint8_t *text = base64_decode(base64, &len);
+	json_error_t jerr;
+	json_t *root;
+	int rc;
+
+	if (!text)
+		return err_set(err, ERR_INVALID, "not base64");
+	root = json_loadb((const char *)text, len, JSON_REJECT_DUPLICATES, &jerr);
+	if (!root)
+		return err_set(err, ERR_INVALID, "line %d: %s", jerr.line, jerr.text);
+	rc = spec_apply(root, c, err);
+	json_decref(root);
+	return rc;
+}
+
+/* ---- command line: our own and the predecessor's ------------------------------------------------ */
+
+/* "-addr :9111", "--addr=:9111": the value, with *i moved past it; NULL if arg i is not this flag. */
+static const char *flag_value(int argc, char *const argv[], int *i, const char *name)
+{
+	const char *a = argv[*i];
+	size_t n = strlen(name);
+
+	if (*a++ != '-')
+		return NULL;
+	if (*a == '-')
+		a++;
+	if (strncmp(a, name, n) != 0)
+		return NULL;
+	if (a[n] == '=')
+		return a + n + 1;
+	if (a[n] == '\0' && *i + 1 < argc)
+		return argv[++*i];
+	return NULL;
+}
+
+static int load_flags(int argc, char *const argv[], struct config *c, struct err *err)
+{
+	const char *v;
+	int i = 0;
+
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			i++;
+			break;
+		}
+		if (strcmp(argv[i] + strspn(argv[i], "-"), "keep-alive") == 0) {
+			c->keep_alive = true;
+		} else if ((v = flag_value(argc, argv, &i, "addr"))) {
+			if (parse_listen(v, c, err) < 0)
+				return -1;
+		} else if ((v = flag_value(argc, argv, &i, "callback"))) {
+			free(c->callback_url);
+			c->callback_url = xstrdup(v);
+		} else if ((v = flag_value(argc, argv, &i, "log-level"))) {
+			if (log_level_parse(v, &c->log_level) < 0)
+				return err_set(err, ERR_INVALID, "-log-level %.32s: unknown level", v);
+		} else {
+			return err_set(err, ERR_INVALID, "%.64s: unknown option or no value", argv[i]);
+		}
+	}
+	if (i < argc)
+		strv_release(&c->main.argv);
+	for (; i < argc; i++)
+		strv_add(&c->main.argv, argv[i]);
+	return 0;
+}
+
+/* ---- environment -------------------------------------------------------------------------------- */
+
+static int load_identity(char *const envp[], struct config *c, struct err *err)
+{
+	const char *file = env_get(envp, "SOCKERLESS_AGENT_TOKEN_FILE");
+	const char *attempt = env_get(envp, "CLOUD_RUN_TASK_ATTEMPT");
+	const char *url = env_get(envp, "SOCKERLESS_AGENT_CALLBACK_URL");
+	int64_t n;
+
+	c->container_id = dup_or_empty(env_get(envp, "SOCKERLESS_CONTAINER_ID"));
+	c->token = dup_or_empty(env_get(envp, "SOCKERLESS_AGENT_TOKEN"));
+	c->execution = dup_or_empty(env_get(envp, "CLOUD_RUN_EXECUTION"));
+	if (attempt && parse_i64(attempt, &n) == 0 && n >= 0 && n <= UINT32_MAX)
+		c->task_attempt = (uint32_t)n;
+	if (url)
+		c->callback_url = xstrdup(url);
+	if (file && read_token_file(file, &c->token, err) < 0)
+		return err_wrap(err, "SOCKERLESS_AGENT_TOKEN_FILE");
+	return 0;
+}
+
+static int load_settings(char *const envp[], struct config *c, struct err *err)
+{
+	const char *level = env_get(envp, "SOCKERLESS_AGENT_LOG");
+	const char *ca = env_get(envp, "SOCKERLESS_AGENT_CA_FILE");
+	const char *listen = env_get(envp, "SOCKERLESS_AGENT_LISTEN");
+	const char *sidecar = env_get(envp, "SOCKERLESS_SIDECAR_PORT");
+	int64_t n;
+
+	if (level && log_level_parse(level, &c->log_level) < 0)
+		return err_set(err, ERR_INVALID, "SOCKERLESS_AGENT_LOG: unknown level \"%.32s\"", level);
+	if (listen && parse_listen(listen, c, err) < 0)
+		return err_wrap(err, "SOCKERLESS_AGENT_LISTEN");
+	if (sidecar) {
+		if (parse_i64(sidecar, &n) < 0 || n < 0 || n > 65534)
+			return err_set(err, ERR_INVALID, "SOCKERLESS_SIDECAR_PORT: no port");
+		c->sidecar_port = (uint16_t)n;
+	}
+	c->ca_file = ca ? xstrdup(ca) : config_beside_executable("ca-certificates.crt");
+	if (!ca && access(c->ca_file, R_OK) < 0) {
+		free(c->ca_file);
+		c->ca_file = NULL;
+	}
+	return 0;
+}
+
+static void inherit_env(char *const envp[], struct strv *ret)
+{
+	for (; *envp; envp++)
+		if (strncmp(*envp, OWN_PREFIX, strlen(OWN_PREFIX)) != 0)
+			strv_add(ret, *envp);
+}
+
+static bool needs_tls(const char *url)
+{
+	return strncmp(url, "wss:", 4) == 0 || strncmp(url, "https:", 6) == 0;
+}
+
+static int check(struct config *c, struct err *err)
+{
+	if (!c->callback_url && !c->listen_host) {
+		c->listen_host = xstrdup("0.0.0.0");
+		c->listen_port = AGENT_LISTEN_PORT;
+	}
+	if (!*c->token)
+		return err_set(err, ERR_INVALID,
+			       "neither SOCKERLESS_AGENT_TOKEN nor SOCKERLESS_AGENT_TOKEN_FILE is set");
+	if (c->callback_url && needs_tls(c->callback_url) && !c->ca_file)
+		return err_set(err, ERR_INVALID,
+			       "the callback URL wants TLS, but there is no CA bundle: neither "
+			       "SOCKERLESS_AGENT_CA_FILE is set nor ca-certificates.crt lies beside "
+			       "the agent");
+	if (c->callback_url && needs_tls(c->callback_url) && access(c->ca_file, R_OK) < 0)
+		return err_sys(err, errno, "CA bundle %s", c->ca_file);
+	if (c->main.argv.n == 0 && c->keep_alive)
+		strv_add(&c->main.argv, "/bin/sh");
+	if (c->main.argv.n == 0)
+		return err_set(err, ERR_INVALID,
+			       "no command: neither on the command line nor in SOCKERLESS_AGENT_SPEC");
+	return 0;
+}
+
+int config_load(int argc, char *const argv[], char *const envp[], struct config *ret,
+		struct err *err)
+{
+	const char *spec = env_get(envp, "SOCKERLESS_AGENT_SPEC");
+	struct config c = {.log_level = LOG_LEVEL_WARN, .linger_ms = LINGER_MS,
+			   .stop_signal = SIGTERM, .sidecar_port = SIDECAR_PORT};
+
+	inherit_env(envp, &c.main.env);
+	if (load_identity(envp, &c, err) < 0 || load_settings(envp, &c, err) < 0 ||
+	    load_flags(argc, argv, &c, err) < 0)
+		goto fail;
+	if (spec && load_spec(spec, &c, err) < 0) {
+		err_wrap(err, "SOCKERLESS_AGENT_SPEC");
+		goto fail;
+	}
+	if (check(&c, err) < 0)
+		goto fail;
+	*ret = c;
+	return 0;
+fail:
+	config_release(&c);
+	return -1;
+}
+
+void config_release(struct config *c)
+{
+	free(c->container_id);
+	free(c->token);
+	free(c->callback_url);
+	free(c->ca_file);
+	free(c->execution);
+	free(c->listen_host);
+	exec_spec_release(&c->main);
+	*c = (struct config){0};
+}

@@ -1,0 +1,373 @@
+/* link - see link.h. */
+#include "link.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/token.h"
+#include "net/defer.h"
+#include "net/tls.h"
+#include "proc.h"
+
+#define FIRST_RETRY_MS 500       /* a lost link: at once, give or take */
+#define BACKOFF_MS 100           /* then rand(0, this * 2^n) */
+#define SLOW_RETRY_MS 30000      /* the gateway answers, but not with what we want */
+#define NOT_FOUND_PATIENCE 5     /* so many 404 may be a gateway that is starting */
+#define SUSPECT_SILENCE_MS 5000
+
+struct links {
+	struct agent *agent;
+	struct tls *tls;             /* loaded at the first dial that needs it */
+	struct wslink *current;      /* the session's */
+	struct wslink *pending;      /* dialling; becomes current when open */
+	uint64_t link_no;
+	uint8_t gateway_id[BOOT_ID_LEN];
+	bool forward;                /* current was opened by the gateway */
+	bool up;                     /* WELCOME has come on current */
+	bool hurried, stopped;
+	uint64_t opened_ms, up_ms;
+	unsigned failures, not_found;
+	struct timer *retry;
+	uv_timer_t tick;
+	bool tick_open;
+};
+
+static const struct wslink_ops link_ops;
+static void dial(void *ctx);
+
+static uint64_t random_below(uint64_t n)
+{
+	uint64_t r;
+
+	random_bytes(&r, sizeof(r));
+	return n ? r % n : 0;
+}
+
+/* ---- dialling again ----------------------------------------------------------------------------- */
+
+static void retry_in(struct links *l, uint64_t ms)
+{
+	timer_cancel(&l->retry);
+	if (l->stopped || l->pending || !l->agent->cfg->callback_url)
+		return;
+	log_debug("dialling again", "in_ms=%llu", (unsigned long long)ms);
+	l->retry = timer_start(&l->agent->loop, ms, dial, l);
+}
+
+static void retry_backed_off(struct links *l)
+{
+	uint64_t cap = l->hurried ? LINK_RETRY_HURRIED_MS : LINK_RETRY_MAX_MS;
+	uint64_t span = FIRST_RETRY_MS;
+
+	if (l->failures > 0)
+		span = (uint64_t)BACKOFF_MS << (l->failures < 10 ? l->failures : 10);
+	l->failures++;
+	retry_in(l, random_below(span < cap ? span : cap));
+}
+
+static void retry_slowly(struct links *l)
+{
+	uint64_t ms = l->hurried ? LINK_RETRY_HURRIED_MS : SLOW_RETRY_MS;
+
+	retry_in(l, ms / 2 + random_below(ms));
+}
+
+/* What the gateway's HTTP answer instead of 101 means for the next try. */
+static void retry_after_refusal(struct links *l, int http_status)
+{
+	l->not_found = http_status == 404 ? l->not_found + 1 : 0;
+	if (http_status == 401 || http_status == 403 || l->not_found >= NOT_FOUND_PATIENCE)
+		retry_slowly(l);
+	else
+		retry_backed_off(l);
+}
+
+static struct tls *client_tls(struct links *l, struct err *err)
+{
+	const char *url = l->agent->cfg->callback_url;
+
+	if (strncmp(url, "wss:", 4) != 0 && strncmp(url, "https:", 6) != 0)
+		return NULL;
+	if (!l->tls)
+		l->tls = tls_client_new(l->agent->cfg->ca_file, err);
+	return l->tls;
+}
+
+static void dial(void *ctx)
+{
+	struct links *l = ctx;
+	const struct config *cfg = l->agent->cfg;
+	struct strv headers = {0};
+	struct wslink_options opt = {
+		.url = cfg->callback_url,
+		.subprotocol = TUNNEL_SUBPROTOCOL,
+		.timeout_ms = LINK_CONNECT_MS,
+	};
+	struct err err = {0};
+
+	l->retry = NULL;
+	opt.tls = client_tls(l, &err);
+	if (err.kind == ERR_NONE) {
+		strv_take(&headers, xasprintf("Authorization: Bearer %s", cfg->token));
+		opt.headers = headers;
+		l->pending = wslink_connect(&l->agent->loop, &opt, &link_ops, l, &err);
+		strv_release(&headers);
+	}
+	if (!l->pending) {
+		log_error("cannot dial the gateway", "error=\"%s\"", err.msg);
+		retry_slowly(l);
+	}
+}
+
+/* ---- the present link --------------------------------------------------------------------------- */
+
+static void drop_current(struct links *l)
+{
+	if (!l->current)
+		return;
+	wslink_close(l->current);
+	l->current = NULL;
+	l->up = false;
+	session_link_down(l->agent->session);
+}
+
+/* The present link is of no more use. */
+static void lost(struct links *l, const char *why)
+{
+	if (l->up && clock_mono_ms() - l->up_ms >= LINK_STABLE_MS)
+		l->failures = 0;
+	log_warn("link lost", "reason=\"%s\" link=%llu", why, (unsigned long long)l->link_no);
+	drop_current(l);
+	retry_backed_off(l);
+}
+
+static void say_hello(struct links *l)
+{
+	struct agent *a = l->agent;
+	struct hello h = {
+		.version = TUNNEL_PROTOCOL_VERSION,
+		.container_id = xstrdup(a->cfg->container_id),
+		.execution = xstrdup(a->cfg->execution),
+		.agent_version = xstrdup(VERSION),
+		.task_attempt = a->cfg->task_attempt,
+		.link_no = ++l->link_no,
+		.window_in = STREAM_WINDOW_DEFAULT,
+		.window_out = STREAM_WINDOW_DEFAULT,
+	};
+
+	memcpy(h.boot_id, a->boot_id, sizeof(h.boot_id));
+	memcpy(h.gateway_id, l->gateway_id, sizeof(h.gateway_id));
+	procs_list(a->procs, &h);
+	session_hello(a->session, &h, clock_mono_ms());
+	hello_release(&h);
+}
+
+/* An open WebSocket takes over; the one before is fenced off first, so that nothing is read twice. */
+static void take_over(struct links *l, struct wslink *link, bool forward)
+{
+	drop_current(l);
+	l->current = link;
+	l->forward = forward;
+	l->opened_ms = clock_mono_ms();
+	say_hello(l);
+	wslink_wake(link);
+}
+
+static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
+{
+	switch (verdict) {
+	case WELCOME_RESUMED:
+	case WELCOME_NEW:
+		l->up = true;
+		l->up_ms = clock_mono_ms();
+		l->not_found = 0;
+		log_info("link up", "link=%llu peer=%s resumed=%d", (unsigned long long)l->link_no,
+			 wslink_peer(l->current), verdict == WELCOME_RESUMED);
+		if (verdict == WELCOME_NEW)
+			procs_announce(l->agent->procs);
+		return;
+	case WELCOME_UNKNOWN:
+	case WELCOME_SUPERSEDED:
+		log_error("the gateway does not want this session", "verdict=%s",
+			  verdict == WELCOME_UNKNOWN ? "unknown" : "superseded");
+		l->stopped = true;
+		drop_current(l);
+		return;
+	case WELCOME_DUPLICATE:
+		log_warn("another agent holds this container", "retry_ms=%d", SLOW_RETRY_MS);
+		drop_current(l);
+		retry_slowly(l);
+		return;
+	default:
+		drop_current(l);
+		retry_in(l, retry_after_ms + random_below(FIRST_RETRY_MS));
+	}
+}
+
+static void on_open(void *ctx, struct wslink *link)
+{
+	struct links *l = ctx;
+
+	if (link != l->pending)
+		return;
+	l->pending = NULL;
+	take_over(l, link, false);
+}
+
+static void on_message(void *ctx, struct wslink *link, const uint8_t *p, size_t n)
+{
+	struct links *l = ctx;
+	struct session *s = l->agent->session;
+	uint32_t retry_after_ms = 0;
+	struct err err;
+	int verdict;
+
+	if (link != l->current)
+		return;
+	if (session_receive(s, p, n, clock_mono_ms(), &err) < 0) {
+		lost(l, err.msg);
+		return;
+	}
+	if (!l->up && (verdict = session_verdict(s, &retry_after_ms)) >= 0)
+		on_verdict(l, verdict, retry_after_ms);
+	procs_unblock(l->agent->procs);
+}
+
+static int next(void *ctx, struct wslink *link, struct wslink_out *ret)
+{
+	struct links *l = ctx;
+	struct frame_out f;
+
+	if (link != l->current || !session_next_frame(l->agent->session, &f, clock_mono_ms()))
+		return 0;
+	*ret = (struct wslink_out){f.head, f.head_len, f.body, f.body_len};
+	return 1;
+}
+
+static void on_close(void *ctx, struct wslink *link, int http_status, const char *reason)
+{
+	struct links *l = ctx;
+
+	if (link == l->current) {
+		l->current = NULL;
+		session_link_down(l->agent->session);
+		lost(l, reason);
+		l->up = false;
+	} else if (link == l->pending) {
+		l->pending = NULL;
+		if (http_status == 401)
+			log_error("the gateway refuses our token", "retry_ms=%d", SLOW_RETRY_MS);
+		else
+			log_warn("cannot reach the gateway", "status=%d reason=\"%s\"", http_status, reason);
+		retry_after_refusal(l, http_status);
+	}
+}
+
+static const struct wslink_ops link_ops = {
+	.on_open = on_open, .on_message = on_message, .next = next, .on_close = on_close,
+};
+
+/* ---- API ---------------------------------------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *h)
+{
+	/* Its firing has woken the loop: links_tick runs in every round. */
+}
+
+struct links *links_new(struct agent *a)
+{
+	struct links *l = xcalloc(1, sizeof(*l));
+
+	l->agent = a;
+	uv_timer_init(&a->loop, &l->tick);
+	l->tick.data = l;
+	return l;
+}
+
+static void tick_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void links_free(struct links *l)
+{
+	if (!l)
+		return;
+	l->stopped = true;
+	timer_cancel(&l->retry);
+	wslink_close(l->pending);
+	wslink_close(l->current);
+	l->pending = l->current = NULL;
+	tls_unref(l->tls);
+	uv_close((uv_handle_t *)&l->tick, tick_closed);
+}
+
+void links_dial(struct links *l)
+{
+	if (l->agent->cfg->callback_url)
+		dial(l);
+}
+
+void links_adopt(struct links *l, struct conn *conn, struct buf *leftover)
+{
+	timer_cancel(&l->retry);
+	wslink_close(l->pending);
+	l->pending = NULL;
+	take_over(l, wslink_adopt(conn, leftover, &link_ops, l), true);
+}
+
+void links_wake(struct links *l)
+{
+	if (l->current)
+		wslink_wake(l->current);
+}
+
+void links_tick(struct links *l)
+{
+	struct session *s = l->agent->session;
+	uint64_t now = clock_mono_ms(), next_ms;
+
+	if (l->current && !l->up && now - l->opened_ms > LINK_HANDSHAKE_MS)
+		lost(l, "no WELCOME");
+	else if (l->up && session_silent_ms(s, now) > SESSION_SILENCE_MS)
+		lost(l, "silence");
+	if (!l->current) {
+		uv_timer_stop(&l->tick);
+		return;
+	}
+	next_ms = session_tick(s, now);
+	if (!l->up && next_ms > l->opened_ms + LINK_HANDSHAKE_MS)
+		next_ms = l->opened_ms + LINK_HANDSHAKE_MS + 1;
+	uv_update_time(&l->agent->loop);
+	uv_timer_start(&l->tick, on_tick, next_ms > now ? next_ms - now : 1, 0);
+}
+
+void links_hurry(struct links *l)
+{
+	l->hurried = true;
+	if (!l->current && !l->pending)
+		retry_in(l, 0);
+}
+
+void links_suspect(struct links *l)
+{
+	if (l->current && session_silent_ms(l->agent->session, clock_mono_ms()) > SUSPECT_SILENCE_MS) {
+		l->failures = 0;
+		lost(l, "silent while we were stopped");
+	}
+	if (!l->current && !l->pending)
+		retry_in(l, 0);
+}
+
+void links_replace(struct links *l, uint32_t within_ms)
+{
+	if (!l->forward)
+		retry_in(l, random_below(within_ms));
+}
+
+bool links_hopeless(const struct links *l)
+{
+	return l->stopped && !l->current && !l->agent->cfg->listen_host;
+}

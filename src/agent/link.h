@@ -1,0 +1,39 @@
+/* link - the WebSockets under the session: dialling back to the gateway for ever (reverse), adopting
+ * one that the gateway opened (forward), and noticing when one has died.
+ *
+ * The session has one present link at a time; a new one is opened before the old is given up, and
+ * losing one costs nothing but time (R3, R17). Back-off: R23. Liveness: R22. */
+#ifndef AGENT_LINK_H
+#define AGENT_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent.h"
+#include "net/websocket_link.h"
+
+#define LINK_HANDSHAKE_MS 10000   /* WebSocket open to WELCOME */
+#define LINK_CONNECT_MS 15000
+#define LINK_STABLE_MS 10000      /* up for so long: the next loss starts a new back-off */
+#define LINK_RETRY_MAX_MS 30000
+#define LINK_RETRY_HURRIED_MS 1000 /* while the exit waits to be delivered */
+
+struct links *links_new(struct agent *a);
+void links_free(struct links *l);
+
+void links_dial(struct links *l);                    /* first try now; nothing without a URL */
+/* A WebSocket from the gateway, handshake answered: it becomes the session's link. */
+void links_adopt(struct links *l, struct conn *conn, struct buf *leftover);
+void links_wake(struct links *l);                    /* the session has something to send */
+/* Once per loop round: pings, acknowledgements, silence. */
+void links_tick(struct links *l);
+/* Time is short: dial at once if down, and with short pauses from here on. */
+void links_hurry(struct links *l);
+/* We were frozen or moved: a link that has been silent since is not worth waiting for. */
+void links_suspect(struct links *l);
+/* The gateway asked us to come back within so many ms, keeping this link until then. */
+void links_replace(struct links *l, uint32_t within_ms);
+/* The gateway does not want this session: nobody will ever take what is left. */
+bool links_hopeless(const struct links *l);
+
+#endif

@@ -1,0 +1,515 @@
+/* proc - see proc.h: the table, starting, ending. */
+#include "proc.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/defer.h"
+
+#define CODE_REFUSED 126
+
+struct procs {
+	struct agent *agent;
+	struct proc *by_channel, *by_id, *by_pid;
+	struct proc *acked;              /* list, oldest first; the main process is never in it */
+	struct proc *main;               /* also in by_channel */
+	struct exec_spec main_spec;      /* what execs inherit from */
+	struct outlet *blocked;
+	size_t unacked;                  /* exited rows the gateway has not confirmed */
+};
+
+/* ---- telling the gateway ------------------------------------------------------------------------ */
+
+static void tell(struct procs *t, const struct control *c)
+{
+	struct err err;
+
+	/* The row stays unacknowledged, and HELLO lists it: nothing is lost. */
+	if (session_send(t->agent->session, c, &err) < 0)
+		log_warn("control message not queued", "channel=%u error=\"%s\"", c->channel, err.msg);
+}
+
+static void tell_started(struct proc *p)
+{
+	struct control c = {.type = CONTROL_STARTED, .channel = p->channel};
+
+	c.started.pid = (uint32_t)p->pid;
+	c.started.started_ns = p->exit.started_ns;
+	tell(p->table, &c);
+}
+
+static void tell_exit(struct proc *p)
+{
+	struct control c = {.type = CONTROL_EXIT, .channel = p->channel};
+
+	c.exit.status = p->exit;
+	tell(p->table, &c);
+}
+
+/* An EXEC that gets no row: its channel hears the reason, and nothing is started. */
+static void refuse(struct procs *t, uint32_t channel, const char *why)
+{
+	struct control c = {.type = CONTROL_EXIT, .channel = channel};
+	AUTO_FREE char *text = xstrdup(why);
+
+	c.exit.status.code = CODE_REFUSED;
+	c.exit.status.finished_ns = clock_wall_ns();
+	c.exit.status.error = text;
+	log_warn("exec refused", "channel=%u reason=\"%s\"", channel, why);
+	tell(t, &c);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------- */
+
+static struct proc *find(const struct procs *t, uint32_t channel)
+{
+	struct proc *p;
+
+	HASH_FIND(hh, t->by_channel, &channel, sizeof(channel), p);
+	return p;
+}
+
+static struct proc *proc_new(struct procs *t, uint32_t channel, const char *exec_id)
+{
+	struct proc *p = xcalloc(1, sizeof(*p));
+
+	p->table = t;
+	p->channel = channel;
+	p->exec_id = xstrdup(exec_id);
+	proc_io_init(p, channel == MAIN_CHANNEL ? t->agent->tee : NULL);
+	HASH_ADD(hh, t->by_channel, channel, sizeof(p->channel), p);
+	if (*exec_id)
+		HASH_ADD_KEYPTR(hh_id, t->by_id, p->exec_id, strlen(p->exec_id), p);
+	return p;
+}
+
+static void proc_free(struct proc *p)
+{
+	struct procs *t = p->table;
+
+	proc_io_close(p);
+	timer_cancel(&p->drain);
+	HASH_DELETE(hh, t->by_channel, p);
+	if (*p->exec_id)
+		HASH_DELETE(hh_id, t->by_id, p);
+	if (p->pid && !p->reaped)
+		HASH_DELETE(hh_pid, t->by_pid, p);
+	free(p->exit.error);
+	free(p->exec_id);
+	free(p);
+}
+
+/* Rows the gateway has taken over, beyond their time or in the way of new ones. */
+static void forget_old_rows(struct procs *t)
+{
+	uint64_t now = clock_mono_ms();
+	struct proc *p;
+
+	while ((p = t->acked) &&
+	       (now - p->acked_ms > EXEC_KEEP_MS || HASH_CNT(hh, t->by_channel) > EXEC_ROWS_MAX)) {
+		DL_DELETE(t->acked, p);
+		proc_free(p);
+	}
+}
+
+/* ---- the end ------------------------------------------------------------------------------------ */
+
+static void close_input(struct proc *p)
+{
+	if (!p->in)
+		return;
+	if (!stream_fin_received(p->in) || stream_kept(p->in))
+		stream_reset(p->in, RESET_CANCELLED);
+	stream_close(p->in);
+	p->in = NULL;
+}
+
+static void proc_finish(struct proc *p)
+{
+	timer_cancel(&p->drain);
+	proc_io_close(p);
+	close_input(p);
+	if (p->out) {
+		p->out_end = stream_written(p->out);
+		stream_fin(p->out);
+	}
+	p->state = PROC_EXITED;
+	p->exit.final_offset = p->out_end;
+	p->table->unacked++;
+	log_info("process ended", "channel=%u pid=%d code=%d%s%s", p->channel, (int)p->pid, p->exit.code,
+		 p->exit.pipes_held ? " pipes_held=1" : "", p->exit.error ? " never_ran=1" : "");
+	tell_exit(p);
+}
+
+static void start_failed(struct proc *p, int code, const struct err *err)
+{
+	p->exit.code = code;
+	p->exit.error = xstrdup(err->msg);
+	p->exit.finished_ns = clock_wall_ns();
+	p->reaped = true;
+	/* The main process' failure is the container's: Cloud Logging should have the sentence. */
+	if (p->channel == MAIN_CHANNEL)
+		log_error("cannot start", "code=%d error=\"%s\"", code, err->msg);
+	proc_finish(p);
+}
+
+/* R13: a descendant may hold the pipes open. What was written before the exit is always delivered;
+ * after that, silence for DRAIN_IDLE_MS or DRAIN_MAX_MS in all end it. */
+static void on_drain_timer(void *ctx)
+{
+	struct proc *p = ctx;
+	bool over = clock_mono_ms() - p->reaped_ms >= DRAIN_MAX_MS;
+
+	p->drain = NULL;
+	if (!proc_io_owes(p) && (!p->active || over)) {
+		p->exit.pipes_held = true;
+		proc_finish(p);
+		return;
+	}
+	p->active = false;
+	p->drain = timer_start(&p->table->agent->loop, DRAIN_IDLE_MS, on_drain_timer, p);
+}
+
+void proc_output_ended(struct proc *p)
+{
+	if (p->reaped && p->state == PROC_RUNNING)
+		proc_finish(p);
+}
+
+/* The container is its main process: with it everything else ends, as the kernel does it for the
+ * init of a pid namespace. */
+static void kill_the_rest(struct procs *t)
+{
+	struct proc *p, *tmp;
+
+	if (getpid() == 1) {
+		kill(-1, SIGKILL);
+		return;
+	}
+	kill(-t->main->pid, SIGKILL);
+	HASH_ITER(hh_pid, t->by_pid, p, tmp)
+		kill(-p->pid, SIGKILL);
+}
+
+static void proc_reaped(struct proc *p, int status)
+{
+	struct procs *t = p->table;
+
+	HASH_DELETE(hh_pid, t->by_pid, p);
+	p->reaped = true;
+	p->reaped_ms = clock_mono_ms();
+	p->exit.finished_ns = clock_wall_ns();
+	if (WIFSIGNALED(status)) {
+		p->exit.signal = WTERMSIG(status);
+		p->exit.code = 128 + p->exit.signal;
+		p->exit.core_dumped = WCOREDUMP(status);
+	} else {
+		p->exit.code = WEXITSTATUS(status);
+	}
+	if (p->channel == MAIN_CHANNEL)
+		kill_the_rest(t);
+	if (proc_io_ended(p)) {
+		proc_finish(p);
+		return;
+	}
+	p->drain = timer_start(&t->agent->loop, DRAIN_IDLE_MS, on_drain_timer, p);
+	proc_io_reaped(p);
+}
+
+void procs_reap(struct procs *t)
+{
+	struct proc *p;
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		HASH_FIND(hh_pid, t->by_pid, &pid, sizeof(pid), p);
+		if (p) /* else an orphan that fell to us as init */
+			proc_reaped(p, status);
+	}
+	pump_run(t->agent->pump);
+}
+
+/* ---- the beginning ------------------------------------------------------------------------------ */
+
+static int open_streams(struct proc *p, bool detach, struct err *err)
+{
+	struct session *s = p->table->agent->session;
+
+	p->in = session_open(s, 2 * p->channel, 0, STREAM_WINDOW_DEFAULT);
+	p->out = session_open(s, 2 * p->channel + 1, 0, STREAM_WINDOW_DEFAULT);
+	if (p->in)
+		stream_set_user(p->in, p);
+	if (p->out) {
+		stream_set_user(p->out, p);
+		stream_set_bulk(p->out, !p->tty);
+	}
+	if (!p->in || !p->out)
+		return err_set(err, ERR_LIMIT, "too many streams are open");
+	if (detach) { /* its output goes nowhere: say so at once */
+		stream_fin(p->out);
+		stream_close(p->out);
+		p->out = NULL;
+	}
+	return 0;
+}
+
+static void proc_start(struct proc *p, const struct exec_spec *spec)
+{
+	struct procs *t = p->table;
+	struct agent *a = t->agent;
+	struct spawn_options opt = {
+		.spec = spec,
+		.make_workdir = p->channel == MAIN_CHANNEL,
+		.nofile = a->nofile.rlim_max ? &a->nofile : NULL,
+		.passwd_file = "/etc/passwd",
+		.group_file = "/etc/group",
+	};
+	struct spawned s;
+	struct err err;
+	int code = CODE_REFUSED;
+
+	p->tty = spec->tty;
+	p->record_head = p->channel == MAIN_CHANNEL ? RECORD_HEADER + RECORD_TIME
+						    : spec->tty ? 0 : RECORD_HEADER;
+	if (open_streams(p, spec->detach, &err) < 0 || spawn(&opt, &s, &code, &err) < 0) {
+		start_failed(p, code, &err);
+		return;
+	}
+	p->pid = s.pid;
+	p->state = PROC_RUNNING;
+	p->exit.started_ns = clock_wall_ns();
+	HASH_ADD(hh_pid, t->by_pid, pid, sizeof(p->pid), p);
+	proc_io_open(p, &s, a->pump);
+	log_info("process started", "channel=%u pid=%d", p->channel, (int)p->pid);
+	tell_started(p);
+}
+
+void procs_start_main(struct procs *t, const struct exec_spec *spec)
+{
+	strv_copy(&t->main_spec.env, &spec->env);
+	t->main_spec.workdir = xstrdup(spec->workdir);
+	t->main_spec.user = xstrdup(spec->user);
+	t->main = proc_new(t, MAIN_CHANNEL, "");
+	proc_start(t->main, spec);
+}
+
+/* What EXEC leaves out comes from the main process. */
+static void inherit_main(const struct procs *t, const struct exec_spec *spec, struct exec_spec *ret)
+{
+	*ret = (struct exec_spec){.tty = spec->tty, .open_stdin = spec->open_stdin,
+				  .detach = spec->detach, .rows = spec->rows, .cols = spec->cols};
+	strv_copy(&ret->argv, &spec->argv);
+	strv_copy(&ret->env, &t->main_spec.env);
+	for (size_t i = 0; i < spec->env.n; i++)
+		strv_env_set(&ret->env, spec->env.v[i]);
+	ret->workdir = xstrdup(spec->workdir && *spec->workdir ? spec->workdir : t->main_spec.workdir);
+	ret->user = xstrdup(spec->user && *spec->user ? spec->user : t->main_spec.user);
+}
+
+/* EXEC once more for an id we know never starts anything (R18). */
+static void exec_again(struct proc *p, uint32_t channel, const uint8_t hash[32])
+{
+	if (p->channel != channel || memcmp(p->spec_hash, hash, sizeof(p->spec_hash)) != 0)
+		refuse(p->table, channel, "exec id reused");
+	else if (p->state == PROC_EXITED)
+		tell_exit(p);
+	else
+		tell_started(p);
+}
+
+void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
+{
+	struct exec_spec full;
+	uint8_t hash[32];
+	struct proc *p;
+
+	exec_spec_hash(spec, hash);
+	HASH_FIND(hh_id, t->by_id, spec->exec_id, strlen(spec->exec_id), p);
+	if (p) {
+		exec_again(p, channel, hash);
+		return;
+	}
+	if (channel <= MAIN_CHANNEL || find(t, channel)) {
+		/* An answer would be taken for the other process' exit. */
+		log_error("EXEC for a channel in use ignored", "channel=%u", channel);
+		return;
+	}
+	forget_old_rows(t);
+	if (!*spec->exec_id) {
+		refuse(t, channel, "exec without an id");
+	} else if (t->main->reaped) {
+		refuse(t, channel, "container is not running");
+	} else if (HASH_CNT(hh, t->by_channel) > EXEC_ROWS_MAX) {
+		refuse(t, channel, "too many execs at once");
+	} else {
+		p = proc_new(t, channel, spec->exec_id);
+		memcpy(p->spec_hash, hash, sizeof(hash));
+		inherit_main(t, spec, &full);
+		proc_start(p, &full);
+		exec_spec_release(&full);
+	}
+}
+
+/* ---- requests ----------------------------------------------------------------------------------- */
+
+void procs_signal(struct procs *t, uint32_t channel, int sig)
+{
+	struct proc *p = find(t, channel);
+
+	if (!p || p->state != PROC_RUNNING || p->reaped)
+		return; /* it ended before the signal came: EXIT is the answer */
+	if (sig < 1 || sig > 64 || kill(-p->pid, sig) < 0)
+		log_warn("signal not delivered", "channel=%u signal=%d", channel, sig);
+}
+
+void procs_resize(struct procs *t, uint32_t channel, uint16_t rows, uint16_t cols)
+{
+	struct proc *p = find(t, channel);
+
+	if (p)
+		proc_io_resize(p, rows, cols);
+}
+
+void procs_exit_acked(struct procs *t, uint32_t channel)
+{
+	struct proc *p = find(t, channel);
+
+	if (!p || p->acked || p->state != PROC_EXITED)
+		return;
+	p->acked = true;
+	p->acked_ms = clock_mono_ms();
+	t->unacked--;
+	if (p == t->main)
+		return; /* we wait for its last byte: the stream stays in our hands */
+	if (p->out)
+		stream_close(p->out);
+	p->out = NULL;
+	DL_APPEND(t->acked, p);
+}
+
+size_t procs_on_data(struct stream *st, const uint8_t *data, size_t n)
+{
+	struct proc *p = stream_user(st);
+
+	return p && st == p->in ? proc_io_input(p, data, n) : n;
+}
+
+void procs_on_fin(struct stream *st)
+{
+	struct proc *p = stream_user(st);
+
+	if (p && st == p->in)
+		proc_io_input_end(p);
+}
+
+void procs_on_reset(struct stream *st)
+{
+	struct proc *p = stream_user(st);
+
+	if (p && st == p->in) {
+		proc_io_input_end(p);
+		p->in = NULL;
+	} else if (p && st == p->out) {
+		p->out_end = stream_written(st);
+		p->out = NULL;
+		proc_io_kick(p);
+	}
+	stream_close(st);
+	if (p)
+		procs_unblock(p->table);
+}
+
+void procs_unblock(struct procs *t)
+{
+	if (t->blocked)
+		proc_io_unblock(&t->blocked);
+}
+
+struct outlet **procs_blocked(struct procs *t)
+{
+	return &t->blocked;
+}
+
+/* ---- reports ------------------------------------------------------------------------------------ */
+
+void procs_list(const struct procs *t, struct hello *h)
+{
+	struct proc *p, *tmp;
+
+	h->procs = xrealloc(h->procs, (h->n_procs + HASH_CNT(hh, t->by_channel)) * sizeof(*h->procs));
+	HASH_ITER(hh, t->by_channel, p, tmp) {
+		struct proc_row *row;
+
+		if (p->acked && p != t->main)
+			continue; /* the gateway has it for good: only a repeated EXEC may ask again */
+		row = &h->procs[h->n_procs++];
+		*row = (struct proc_row){.channel = p->channel, .state = p->state,
+					 .pid = (uint32_t)p->pid, .exit = p->exit};
+		row->exec_id = xstrdup(p->exec_id);
+		row->exit.error = xstrdup(p->exit.error);
+		memcpy(row->spec_hash, p->spec_hash, sizeof(row->spec_hash));
+	}
+}
+
+void procs_announce(struct procs *t)
+{
+	struct proc *p, *tmp;
+
+	HASH_ITER(hh, t->by_channel, p, tmp) {
+		if (p->state == PROC_RUNNING)
+			tell_started(p);
+		else if (p->state == PROC_EXITED && !p->acked)
+			tell_exit(p);
+	}
+}
+
+const struct exit_status *procs_main_exit(const struct procs *t)
+{
+	return t->main->state == PROC_EXITED ? &t->main->exit : NULL;
+}
+
+bool procs_main_reaped(const struct procs *t)
+{
+	return t->main->reaped;
+}
+
+bool procs_settled(const struct procs *t)
+{
+	const struct proc *m = t->main;
+
+	return m->state == PROC_EXITED && !t->by_pid && t->unacked == 0 &&
+	       (!m->out || stream_fin_acked(m->out));
+}
+
+uint64_t procs_main_unacked(const struct procs *t)
+{
+	return t->main->out ? t->main->exit.final_offset - stream_acked(t->main->out) : 0;
+}
+
+struct procs *procs_new(struct agent *a)
+{
+	struct procs *t = xcalloc(1, sizeof(*t));
+
+	t->agent = a;
+	return t;
+}
+
+void procs_free(struct procs *t)
+{
+	struct proc *p, *tmp;
+
+	if (!t)
+		return;
+	HASH_ITER(hh, t->by_channel, p, tmp)
+		proc_free(p);
+	exec_spec_release(&t->main_spec);
+	free(t);
+}
