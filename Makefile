@@ -40,7 +40,7 @@ LDFLAGS  += $(if $(SAN),-fsanitize=$(SAN))
 DAEMON_LIBS := -lwebsockets -luv -lcurl -ljansson -lssl -lcrypto -lprotobuf-c -lsqlite3 -lpthread
 EMU_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
 CTL_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
-AGENT_LIBS  := -lprotobuf-c -luv_a -lssl -lcrypto -ldl -lpthread
+AGENT_LIBS  := -lprotobuf-c -luv_a -ljansson -lssl -lcrypto -ldl -lpthread
 
 LLHTTP_SRC  := api http llhttp
 BASE_SRC    := $(wildcard src/base/*.c)
@@ -71,7 +71,7 @@ $(B)/bin/sockerlessctl: $(call obj,$(CTL_SRC)) $(NET_OBJ) $(BASE_OBJ)
 # Static: it runs in any image. A sanitizer build is dynamic, the runtimes cannot be static.
 # glibc warns that getaddrinfo and dlopen want its shared parts; name look-up by files and DNS is built in.
 $(B)/bin/sockerless-agent: $(call obj,$(AGENT_SRC)) $(PROTO_OBJ) $(AGENT_NET_OBJ) $(BASE_OBJ)
-	$(if $(SAN),$(LINK) -lprotobuf-c -luv -lssl -lcrypto -lpthread,\
+	$(if $(SAN),$(LINK) -lprotobuf-c -luv -ljansson -lssl -lcrypto -lpthread,\
 	$(Q)mkdir -p $(@D); echo "  LD      $@"; $(CC) -static $(CFLAGS) $(LDFLAGS) -o $@.debug $^ $(AGENT_LIBS) 2>$@.ldlog || { cat $@.ldlog >&2; exit 1; }; strip -o $@ $@.debug)
 
 LINK = $(Q)mkdir -p $(@D); echo "  LD      $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
