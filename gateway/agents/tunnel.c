@@ -58,6 +58,8 @@ struct tunnel {
 	struct channel *channels;
 	struct input_waiter *main_waiters;
 	bool dirty, main_reported, freed;
+	uint32_t main_pid;               /* 0 until it runs */
+	int64_t main_started_ns;
 	struct timer *log_retry;
 };
 
@@ -222,7 +224,13 @@ static void on_control(void *ctx, const struct control *c)
 		return;
 	switch (c->type) {
 	case CONTROL_STARTED:
-		e = ch->number == MAIN_CHANNEL ? NULL : execs_find(t->g->execs, ch->exec_id, NULL);
+		if (ch->number == MAIN_CHANNEL) {
+			t->main_pid = c->started.pid;
+			t->main_started_ns = c->started.started_ns;
+			lifecycle_agent_up(t->g->lifecycle, t->c);
+			break;
+		}
+		e = execs_find(t->g->execs, ch->exec_id, NULL);
 		if (e)
 			exec_set_pid(e, c->started.pid);
 		break;
@@ -557,6 +565,8 @@ static int adopt(struct tunnel *t, const struct hello *h, struct err *err)
 		if (adopt_main_output(t, ch, h, err) < 0)
 			return -1;
 		adopt_input(t, ch, h);
+		t->main_pid = p->pid;
+		t->main_started_ns = p->exit.started_ns ? p->exit.started_ns : clock_wall_ns();
 		if (p->state == PROC_EXITED)
 			take_exit(t, ch, &p->exit);
 	}
@@ -628,6 +638,15 @@ int tunnel_next_frame(struct tunnel *t, struct frame_out *ret)
 bool tunnel_is_up(const struct tunnel *t)
 {
 	return t->link && session_link_up(t->session);
+}
+
+bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret_started_ns)
+{
+	struct channel *ch = channel_find((struct tunnel *)t, MAIN_CHANNEL);
+
+	*ret_pid = t->main_pid;
+	*ret_started_ns = t->main_started_ns;
+	return ch && (ch->exited ? !ch->status.error : t->main_pid != 0);
 }
 
 void tunnel_cut(struct tunnel *t)

@@ -1,0 +1,393 @@
+/* lifecycle - see lifecycle.h. This file owns the slots and the callers' list, and turns the outside's
+ * calls and the agent's news into operations; the operations are in start.c, stop.c, remove.c, watch.c. */
+#include "cloud/lifecycle.h"
+
+#include <string.h>
+#include <utlist.h>
+
+#include "agents/dial.h"
+#include "agents/registry.h"
+#include "agents/tunnel.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cloud/lifecycle_ops.h"
+#include "cloud/run.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "state/container.h"
+#include "state/events.h"
+#include "state/exec.h"
+
+#define RECOVER_LOOK_MS 3000
+#define LOST_LOOK_MS 5000
+
+/* ---- slots ---------------------------------------------------------------------------------------- */
+
+struct slot *slot_find(struct lifecycle *l, const char *id)
+{
+	struct slot *s;
+
+	HASH_FIND_STR(l->slots, id, s);
+	return s;
+}
+
+struct slot *slot_get(struct lifecycle *l, const char *id)
+{
+	struct slot *s = slot_find(l, id);
+
+	if (s)
+		return s;
+	s = xcalloc(1, sizeof(*s));
+	snprintf(s->id, sizeof(s->id), "%s", id);
+	s->l = l;
+	HASH_ADD_STR(l->slots, id, s);
+	return s;
+}
+
+void slot_release(struct slot *s)
+{
+	if (s->start || s->stop || s->removal || s->watch || s->dial || s->cancel)
+		return;
+	HASH_DEL(s->l->slots, s);
+	free(s);
+}
+
+struct container *slot_container(const struct slot *s)
+{
+	return containers_by_id(s->l->g->containers, s->id);
+}
+
+/* ---- callers -------------------------------------------------------------------------------------- */
+
+struct lifecycle_wait {
+	lifecycle_cb *cb;
+	void *ctx;
+	struct lifecycle *l;
+	struct lifecycle_wait **list;  /* NULL once finished */
+	struct timer *timer;           /* finished, and waiting for its turn in the loop */
+	bool failed;
+	struct err err;
+	struct lifecycle_wait *prev, *next;
+};
+
+struct lifecycle_wait *waits_add(struct lifecycle *l, struct lifecycle_wait **list, lifecycle_cb *cb, void *ctx)
+{
+	struct lifecycle_wait *w = xcalloc(1, sizeof(*w));
+
+	w->cb = cb;
+	w->ctx = ctx;
+	w->l = l;
+	w->list = list;
+	DL_APPEND(*list, w);
+	return w;
+}
+
+static void fire(void *p)
+{
+	struct lifecycle_wait *w = p;
+
+	w->timer = NULL;
+	w->cb(w->ctx, w->failed ? &w->err : NULL);
+	free(w);
+}
+
+void waits_finish(struct lifecycle_wait **list, const struct err *err)
+{
+	struct lifecycle_wait *w, *tmp;
+
+	DL_FOREACH_SAFE(*list, w, tmp) {
+		DL_DELETE(*list, w);
+		w->list = NULL;
+		w->failed = err != NULL;
+		if (err)
+			w->err = *err;
+		w->timer = timer_start(w->l->g->loop, 0, fire, w);
+	}
+}
+
+void lifecycle_forget(struct lifecycle_wait *w)
+{
+	if (!w)
+		return;
+	if (w->list)
+		DL_DELETE(*w->list, w);
+	timer_cancel(&w->timer);
+	free(w);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+struct lifecycle *lifecycle_new(struct gateway *g)
+{
+	struct lifecycle *l = xcalloc(1, sizeof(*l));
+
+	l->g = g;
+	return l;
+}
+
+/* Operations are not undone: the next start of the gateway finds them in the store. */
+void lifecycle_free(struct lifecycle *l)
+{
+	struct slot *s, *tmp;
+	struct err err = { 0 };
+
+	if (!l)
+		return;
+	err_set(&err, ERR_UNAVAILABLE, "the gateway is shutting down");
+	HASH_ITER(hh, l->slots, s, tmp) {
+		dial_stop(s->dial);
+		cloud_cancel(s->cancel);
+		s->dial = NULL;
+		s->cancel = NULL;
+		watch_end(s);
+	}
+	while (l->slots) {
+		s = l->slots;
+		if (s->start)
+			start_abort(s->start, NULL);
+		if (s->stop)
+			stop_end(s->stop, &err);
+		if (s->removal)
+			removal_end(s->removal, &err);
+		if (l->slots == s)
+			slot_release(s);
+	}
+	free(l);
+}
+
+static void recover_one(struct lifecycle *l, struct container *c)
+{
+	struct slot *s;
+	struct err err = { 0 };
+
+	switch (c->state) {
+	case CONTAINER_STARTING:
+		start_resume(slot_get(l, c->id), c);
+		break;
+	case CONTAINER_RUNNING:
+		s = slot_get(l, c->id);
+		watch_begin(s, RECOVER_LOOK_MS);
+		break;
+	case CONTAINER_REMOVING:
+		s = slot_get(l, c->id);
+		if (removal_begin(s, c, true, &err) < 0)
+			log_error("removal cannot be taken up again", "container=%.12s error=\"%s\"", c->id, err.msg);
+		break;
+	case CONTAINER_EXITED:
+		if (c->auto_remove)
+			removal_automatic(slot_get(l, c->id), c);
+		break;
+	case CONTAINER_CREATED:
+		break;
+	}
+}
+
+void lifecycle_recover(struct lifecycle *l)
+{
+	struct container **list = containers_list(l->g->containers);
+
+	for (size_t i = 0; list[i]; i++)
+		recover_one(l, list[i]);
+	free(list);
+}
+
+/* ---- what callers ask ----------------------------------------------------------------------------- */
+
+static int refuse_removing(const struct container *c, struct err *err)
+{
+	if (c->state != CONTAINER_REMOVING)
+		return 0;
+	return err_set(err, ERR_CONFLICT, "removal of container %s is already in progress", c->id);
+}
+
+struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c, lifecycle_cb *cb, void *ctx, struct err *err)
+{
+	struct slot *s;
+
+	if (c->state == CONTAINER_RUNNING) {
+		err_set(err, ERR_NOT_MODIFIED, "container %s is already running", c->id);
+		return NULL;
+	}
+	if (refuse_removing(c, err) < 0)
+		return NULL;
+	s = slot_get(l, c->id);
+	if (!s->start && start_begin(s, c, err) < 0) {
+		slot_release(s);
+		return NULL;
+	}
+	return waits_add(l, start_waits(s->start), cb, ctx);
+}
+
+struct lifecycle_wait *lifecycle_stop(struct lifecycle *l, struct container *c, int signal, int timeout_s,
+				      lifecycle_cb *cb, void *ctx, struct err *err)
+{
+	struct slot *s;
+
+	if (refuse_removing(c, err) < 0)
+		return NULL;
+	if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_STARTING) {
+		err_set(err, ERR_NOT_MODIFIED, "container %s is already stopped", c->id);
+		return NULL;
+	}
+	s = slot_get(l, c->id);
+	if (!s->stop && stop_begin(s, c, signal, timeout_s, err) < 0) {
+		slot_release(s);
+		return NULL;
+	}
+	return waits_add(l, stop_waits(s->stop), cb, ctx);
+}
+
+int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct err *err)
+{
+	json_t *attributes;
+
+	if (c->state != CONTAINER_RUNNING)
+		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	if (signal == 9 || signal == signal_number_of(c))
+		c->stop_requested = true;
+	if (c->tunnel) {
+		if (tunnel_signal(c->tunnel, 1, signal, err) < 0)
+			return -1;
+	} else if (signal == 9 || signal == 15) {
+		cancel_execution(slot_get(l, c->id), c);
+	} else {
+		return err_set(err, ERR_UNAVAILABLE,
+			       "signal %s cannot be delivered: the agent of container %s is not connected",
+			       signal_name(signal), c->id);
+	}
+	attributes = container_event_attributes(c);
+	json_object_set_new(attributes, "signal", json_sprintf("%d", signal));
+	events_emit(l->g->events, "container", "kill", c->id, attributes);
+	return 0;
+}
+
+struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, bool force, lifecycle_cb *cb,
+					void *ctx, struct err *err)
+{
+	struct slot *s;
+
+	if (!force && refuse_removing(c, err) < 0)
+		return NULL;
+	if (!force && container_is_running(c)) {
+		err_set(err, ERR_CONFLICT, "You cannot remove a running container %s. Stop the container before "
+			"attempting removal or force remove", c->id);
+		return NULL;
+	}
+	s = slot_get(l, c->id);
+	if (!s->removal && removal_begin(s, c, force, err) < 0) {
+		slot_release(s);
+		return NULL;
+	}
+	return waits_add(l, removal_waits(s->removal), cb, ctx);
+}
+
+/* restart = stop, then start; the callers' interest moves from one to the other. */
+struct restart {
+	struct lifecycle *l;
+	char id[ID_HEX_MAX];
+	struct lifecycle_wait *wait;    /* on the operation in progress */
+	struct lifecycle_wait *callers;
+};
+
+static void restart_end(struct restart *r, const struct err *err)
+{
+	waits_finish(&r->callers, err);
+	free(r);
+}
+
+static void restart_started(void *ctx, const struct err *err)
+{
+	struct restart *r = ctx;
+	struct container *c = containers_by_id(r->l->g->containers, r->id);
+
+	if (!err && c)
+		container_emit(c, "restart");
+	restart_end(r, err);
+}
+
+static void restart_stopped(void *ctx, const struct err *stop_err)
+{
+	struct restart *r = ctx;
+	struct container *c = containers_by_id(r->l->g->containers, r->id);
+	struct err err = { 0 };
+
+	if (stop_err) {
+		restart_end(r, stop_err);
+		return;
+	}
+	if (!c)
+		err_set(&err, ERR_NOT_FOUND, "No such container: %s", r->id);
+	else
+		r->wait = lifecycle_start(r->l, c, restart_started, r, &err);
+	if (err.kind)
+		restart_end(r, &err);
+}
+
+struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *c, int signal, int timeout_s,
+					 lifecycle_cb *cb, void *ctx, struct err *err)
+{
+	struct restart *r = xcalloc(1, sizeof(*r));
+
+	r->l = l;
+	snprintf(r->id, sizeof(r->id), "%s", c->id);
+	if (container_is_running(c))
+		r->wait = lifecycle_stop(l, c, signal, timeout_s, restart_stopped, r, err);
+	else
+		r->wait = lifecycle_start(l, c, restart_started, r, err);
+	if (!r->wait) {
+		free(r);
+		return NULL;
+	}
+	return waits_add(l, &r->callers, cb, ctx);
+}
+
+/* ---- what the agent tells ------------------------------------------------------------------------- */
+
+void lifecycle_agent_up(struct lifecycle *l, struct container *c)
+{
+	struct slot *s = slot_find(l, c->id);
+
+	if (!s)
+		return;
+	watch_end(s);
+	if (s->start)
+		start_agent_up(s->start, c);
+	else
+		slot_release(s);
+}
+
+void lifecycle_agent_lost(struct lifecycle *l, struct container *c)
+{
+	if (c->state == CONTAINER_RUNNING)
+		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
+}
+
+void lifecycle_main_exited(struct lifecycle *l, struct container *c, const struct exit_status *status)
+{
+	struct slot *s = slot_get(l, c->id);
+	struct err err = { 0 };
+
+	if (c->state == CONTAINER_EXITED || c->state == CONTAINER_CREATED) {
+		slot_release(s);
+		return; /* known already: a former gateway process recorded it */
+	}
+	if (s->start) {
+		start_main_exited(s->start, c, status);
+		if (c->state != CONTAINER_RUNNING)
+			return;
+		s = slot_get(l, c->id);
+	}
+	execs_container_ended(l->g->execs, c->id, c->runs);
+	if (container_set_exited(c, status->code, status->finished_ns, false, &err) < 0)
+		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+	log_info("container ended", "container=%.12s code=%d", c->id, status->code);
+	watch_end(s);
+	dial_stop(s->dial);
+	s->dial = NULL;
+	if (s->stop)
+		stop_end(s->stop, NULL);
+	else if (c->auto_remove && !s->removal)
+		removal_automatic(s, c);
+	slot_release(slot_get(l, c->id));
+}

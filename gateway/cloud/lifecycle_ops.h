@@ -1,0 +1,72 @@
+/* lifecycle_ops - what lifecycle.c, start.c, stop.c, remove.c and watch.c share; private to them.
+ *
+ * One slot per container with anything going on. Each operation is a small struct with the one thing
+ * it waits for (a call, a timer, the agent), a list of callers, and one function per step. */
+#ifndef CLOUD_LIFECYCLE_OPS_H
+#define CLOUD_LIFECYCLE_OPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "base/err.h"
+#include "base/token.h"
+#include "cloud/lifecycle.h"
+
+struct cloud_call;
+struct dial;
+struct timer;
+
+struct slot {
+	char id[ID_HEX_MAX];
+	struct lifecycle *l;
+	struct start *start;
+	struct stop *stop;
+	struct removal *removal;
+	struct watch *watch;       /* looks at the execution while no agent speaks for it */
+	struct dial *dial;         /* forward mode */
+	struct cloud_call *cancel; /* executions.cancel under way */
+	UT_hash_handle hh;
+};
+
+struct lifecycle {
+	struct gateway *g;
+	struct slot *slots;
+};
+
+struct slot *slot_get(struct lifecycle *l, const char *id);    /* made when absent */
+struct slot *slot_find(struct lifecycle *l, const char *id);
+void slot_release(struct slot *s);                             /* freed when nothing goes on */
+struct container *slot_container(const struct slot *s);        /* NULL when it was removed */
+
+/* Callers of one operation. */
+struct lifecycle_wait *waits_add(struct lifecycle *l, struct lifecycle_wait **list, lifecycle_cb *cb, void *ctx);
+void waits_finish(struct lifecycle_wait **list, const struct err *err); /* all, from the loop; err copied */
+
+/* start.c */
+int start_begin(struct slot *s, struct container *c, struct err *err);
+void start_resume(struct slot *s, struct container *c);        /* recover: the execution exists already */
+struct lifecycle_wait **start_waits(struct start *st);
+void start_agent_up(struct start *st, struct container *c);
+void start_abort(struct start *st, const char *sentence);
+void start_main_exited(struct start *st, struct container *c, const struct exit_status *status);
+
+/* stop.c */
+int stop_begin(struct slot *s, struct container *c, int signal, int timeout_s, struct err *err);
+struct lifecycle_wait **stop_waits(struct stop *st);
+void stop_end(struct stop *st, const struct err *err);
+void stop_end_soon(struct stop *st);                            /* well, from the loop */
+int signal_number_of(const struct container *c);               /* StopSignal */
+void cancel_execution(struct slot *s, struct container *c);
+
+/* remove.c */
+int removal_begin(struct slot *s, struct container *c, bool force, struct err *err);
+struct lifecycle_wait **removal_waits(struct removal *r);
+void removal_end(struct removal *r, const struct err *err);
+void removal_automatic(struct slot *s, struct container *c);   /* --rm */
+
+/* watch.c */
+void watch_begin(struct slot *s, uint64_t first_ms);           /* first look after so long */
+void watch_end(struct slot *s);
+
+#endif

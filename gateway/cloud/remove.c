@@ -1,0 +1,144 @@
+/* remove - docker rm: (force: SIGKILL, then cancel) → delete the job → forget the record.
+ * The record goes even when Google does not answer any more: the job is then logged as left behind. */
+#include <string.h>
+
+#include "agents/dial.h"
+#include "agents/registry.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cloud/lifecycle_ops.h"
+#include "cloud/run.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "state/container.h"
+
+#define KILL_GRACE_MS 10000    /* from SIGKILL to going on without the agent's word */
+
+struct removal {
+	struct slot *slot;
+	struct timer *timer;
+	struct container_waiter *exit;
+	struct cloud_call *call;
+	struct lifecycle_wait *waits;
+};
+
+struct lifecycle_wait **removal_waits(struct removal *r)
+{
+	return &r->waits;
+}
+
+void removal_end(struct removal *r, const struct err *err)
+{
+	struct slot *s = r->slot;
+
+	timer_cancel(&r->timer);
+	if (r->exit)
+		container_unwait(r->exit);
+	cloud_cancel(r->call);
+	s->removal = NULL;
+	waits_finish(&r->waits, err);
+	free(r);
+	slot_release(s);
+}
+
+static void forget(struct removal *r)
+{
+	struct slot *s = r->slot;
+	struct container *c = slot_container(s);
+
+	watch_end(s);
+	dial_stop(s->dial);
+	s->dial = NULL;
+	cloud_cancel(s->cancel);
+	s->cancel = NULL;
+	if (s->stop)
+		stop_end_soon(s->stop);
+	if (c) {
+		registry_drop(s->l->g->registry, c);
+		container_remove(c);
+	}
+	removal_end(r, NULL);
+}
+
+static void on_deleted(void *ctx, json_t *json, const struct err *err)
+{
+	struct removal *r = ctx;
+
+	r->call = NULL;
+	if (err && err->kind != ERR_NOT_FOUND)
+		log_error("job is left behind", "container=%.12s error=\"%s\"", r->slot->id, err->msg);
+	forget(r);
+}
+
+static void delete_job(struct removal *r)
+{
+	struct container *c = slot_container(r->slot);
+	struct err err = { 0 };
+
+	if (!c || !c->job) {
+		forget(r);
+		return;
+	}
+	if (c->state != CONTAINER_REMOVING && container_set_removing(c, &err) < 0) {
+		removal_end(r, &err);
+		return;
+	}
+	r->call = run_delete_job(r->slot->l->g->cloud, c->job, on_deleted, r);
+}
+
+static void proceed(void *ctx)
+{
+	struct removal *r = ctx;
+
+	r->timer = NULL;
+	if (r->exit)
+		container_unwait(r->exit);
+	r->exit = NULL;
+	delete_job(r);
+}
+
+static void on_exit_code(void *ctx, int code, const char *error)
+{
+	struct removal *r = ctx;
+
+	r->exit = NULL;
+	timer_cancel(&r->timer);
+	r->timer = timer_start(r->slot->l->g->loop, 0, proceed, r);
+}
+
+static void kill_first(struct removal *r, struct container *c)
+{
+	struct err err = { 0 };
+
+	c->stop_requested = true;
+	if (c->state == CONTAINER_STARTING && r->slot->start) {
+		start_abort(r->slot->start, "the container was removed before it had started");
+		r->timer = timer_start(r->slot->l->g->loop, 0, proceed, r);
+		return;
+	}
+	if (!c->tunnel || lifecycle_kill(r->slot->l, c, 9, &err) < 0)
+		cancel_execution(r->slot, c);
+	r->exit = container_wait(c, WAIT_NOT_RUNNING, on_exit_code, r);
+	r->timer = timer_start(r->slot->l->g->loop, KILL_GRACE_MS, proceed, r);
+}
+
+int removal_begin(struct slot *s, struct container *c, bool force, struct err *err)
+{
+	struct removal *r = xcalloc(1, sizeof(*r));
+
+	r->slot = s;
+	s->removal = r;
+	if (force && (container_is_running(c) || c->state == CONTAINER_STARTING))
+		kill_first(r, c);
+	else
+		r->timer = timer_start(s->l->g->loop, 0, proceed, r);
+	return 0;
+}
+
+void removal_automatic(struct slot *s, struct container *c)
+{
+	struct err err = { 0 };
+
+	if (removal_begin(s, c, false, &err) < 0)
+		log_error("automatic removal failed", "container=%.12s error=\"%s\"", c->id, err.msg);
+}

@@ -1,0 +1,467 @@
+/* start - docker start: DELETE_OLD → CREATE_JOB → RUN_JOB → AWAIT_AGENT → running.
+ * The agent's call is the start signal; the execution is looked at only to see it fail early. Whatever
+ * fails after CREATE_JOB deletes the job again and puts the record back. */
+#include <jansson.h>
+#include <string.h>
+
+#include "agents/dial.h"
+#include "agents/registry.h"
+#include "agents/tunnel.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cloud/job_spec.h"
+#include "cloud/lifecycle_ops.h"
+#include "cloud/run.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "state/container.h"
+
+#define OPERATION_TIMEOUT_MS 60000
+#define EARLY_END_GRACE_MS 3000   /* an execution that ended may still have its agent's last words on the way */
+#define ADDRESS_LABEL "run.sockerless.agent-address"
+
+enum step { DELETE_OLD, CREATE_JOB, RUN_JOB, AWAIT_AGENT };
+
+struct start {
+	struct slot *slot;
+	enum step step;
+	char job[64];
+	char *execution;
+	struct cloud_call *call;           /* the one the step waits for */
+	struct registry_waiter *agent;
+	struct timer *poll;
+	uint64_t running_since_ms, ended_since_ms;
+	bool replaced_job;                 /* a leftover job was deleted once */
+	bool finished;
+	struct lifecycle_wait *waits;
+};
+
+static void delete_old(struct start *st);
+static void create_job(struct start *st);
+static void run_job(struct start *st);
+static void await_agent(struct start *st);
+static void look_at_execution(void *ctx);
+
+struct lifecycle_wait **start_waits(struct start *st)
+{
+	return &st->waits;
+}
+
+static struct gateway *gateway_of(const struct start *st)
+{
+	return st->slot->l->g;
+}
+
+static void start_end(struct start *st, const struct err *err)
+{
+	struct slot *s = st->slot;
+
+	st->finished = true;
+	cloud_cancel(st->call);
+	registry_unwait(&st->agent);
+	timer_cancel(&st->poll);
+	waits_finish(&st->waits, err);
+	s->start = NULL;
+	free(st->execution);
+	free(st);
+	slot_release(s);
+}
+
+static void on_job_deleted(void *ctx, json_t *json, const struct err *err)
+{
+	if (err && err->kind != ERR_NOT_FOUND)
+		log_error("job of a failed start could not be deleted", "job=%s error=\"%s\"", (char *)ctx, err->msg);
+	free(ctx);
+}
+
+/* Undo what was done and say why. exit_code: what docker inspect shows. */
+static void fail(struct start *st, int exit_code, const struct err *why)
+{
+	struct slot *s = st->slot;
+	struct gateway *g = gateway_of(st);
+	struct container *c = slot_container(s);
+	struct err err = { 0 };
+
+	log_warn("start failed", "container=%.12s step=%d error=\"%s\"", s->id, (int)st->step, why->msg);
+	dial_stop(s->dial);
+	s->dial = NULL;
+	if (st->step > DELETE_OLD)
+		run_delete_job(g->cloud, st->job, on_job_deleted, xstrdup(st->job));
+	if (c) {
+		registry_drop(g->registry, c);
+		if (container_set_start_failed(c, exit_code, why->msg, &err) < 0)
+			log_error("failed start cannot be stored", "container=%.12s error=\"%s\"", s->id, err.msg);
+		if (s->stop)
+			stop_end_soon(s->stop);
+		if (c->auto_remove && !s->removal)
+			removal_automatic(s, c);
+	}
+	start_end(st, why);
+}
+
+static void fail_call(struct start *st, const struct err *err, const char *doing)
+{
+	struct err why = *err;
+
+	err_wrap(&why, "%s", doing);
+	fail(st, 128, &why);
+}
+
+/* NULL shuts the operation down without touching the record (the gateway is going away). */
+void start_abort(struct start *st, const char *sentence)
+{
+	struct err why = { 0 };
+
+	err_set(&why, sentence ? ERR_CONFLICT : ERR_UNAVAILABLE, "%s",
+		sentence ? sentence : "the gateway is shutting down");
+	if (sentence)
+		fail(st, 137, &why);
+	else
+		start_end(st, &why);
+}
+
+/* ---- DELETE_OLD: an execution is never added to the job of a former run ---------------------------- */
+
+static void on_old_gone(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+
+	st->call = NULL;
+	if (err && err->kind != ERR_NOT_FOUND)
+		fail_call(st, err, "delete the job of the former run");
+	else
+		create_job(st);
+}
+
+static void on_old_deleted(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+	const char *op = json ? json_string_value(json_object_get(json, "name")) : NULL;
+
+	st->call = NULL;
+	if (op && !json_is_true(json_object_get(json, "done")))
+		st->call = run_wait_operation(gateway_of(st)->cloud, op, OPERATION_TIMEOUT_MS, on_old_gone, st);
+	else
+		on_old_gone(st, json, err);
+}
+
+static void delete_old(struct start *st)
+{
+	st->step = DELETE_OLD;
+	st->call = run_delete_job(gateway_of(st)->cloud, st->job, on_old_deleted, st);
+}
+
+/* ---- CREATE_JOB ------------------------------------------------------------------------------------ */
+
+static void on_job_ready(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+
+	st->call = NULL;
+	if (err)
+		fail_call(st, err, "create the Cloud Run job");
+	else
+		run_job(st);
+}
+
+static void on_job_created(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+	const char *op = json ? json_string_value(json_object_get(json, "name")) : NULL;
+
+	st->call = NULL;
+	if (err && err->kind == ERR_CONFLICT && !st->replaced_job) {
+		st->replaced_job = true; /* left over by a start that was cut short */
+		delete_old(st);
+	} else if (op && !json_is_true(json_object_get(json, "done"))) {
+		st->call = run_wait_operation(gateway_of(st)->cloud, op, OPERATION_TIMEOUT_MS, on_job_ready, st);
+	} else {
+		on_job_ready(st, json, err);
+	}
+}
+
+static void create_job(struct start *st)
+{
+	struct gateway *g = gateway_of(st);
+	struct container *c = slot_container(st->slot);
+	struct err err = { 0 };
+	json_t *job = job_spec_build(g->config, c, &err);
+
+	st->step = CREATE_JOB;
+	if (!job) {
+		fail(st, 128, &err);
+		return;
+	}
+	st->call = run_create_job(g->cloud, st->job, job, on_job_created, st);
+}
+
+/* ---- RUN_JOB: the operation is never waited for; it names the execution ----------------------------- */
+
+static void on_job_run(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+	struct container *c = slot_container(st->slot);
+	struct err e = { 0 };
+	const char *name;
+
+	st->call = NULL;
+	if (err) {
+		fail_call(st, err, "run the Cloud Run job");
+		return;
+	}
+	name = json_string_value(json_object_get(json_object_get(json, "metadata"), "name"));
+	if (!name || !strrchr(name, '/')) {
+		err_set(&e, ERR_UPSTREAM, "run the Cloud Run job: the answer names no execution");
+		fail(st, 128, &e);
+		return;
+	}
+	st->execution = xstrdup(strrchr(name, '/') + 1);
+	if (container_set_job(c, st->job, st->execution, &e) < 0)
+		fail(st, 128, &e);
+	else
+		await_agent(st);
+}
+
+static void run_job(struct start *st)
+{
+	st->step = RUN_JOB;
+	st->call = run_run_job(gateway_of(st)->cloud, st->job, on_job_run, st);
+}
+
+/* ---- AWAIT_AGENT ------------------------------------------------------------------------------------ */
+
+static void poll_again(struct start *st)
+{
+	const struct config *cfg = gateway_of(st)->config;
+
+	if (!st->finished && !st->poll)
+		st->poll = timer_start(gateway_of(st)->loop, (uint64_t)cfg->poll_interval_ms, look_at_execution, st);
+}
+
+static void on_no_agent(void *ctx, bool ok)
+{
+	struct start *st = ctx;
+	struct err err = { 0 };
+
+	st->agent = NULL;
+	if (ok)
+		return; /* start_agent_up has been or will be told */
+	err_set(&err, ERR_TIMEOUT, "the container has not started within %lld s (SOCKERLESS_START_TIMEOUT)",
+		(long long)gateway_of(st)->config->start_timeout_ms / 1000);
+	fail(st, 128, &err);
+}
+
+static void await_agent(struct start *st)
+{
+	struct gateway *g = gateway_of(st);
+
+	st->step = AWAIT_AGENT;
+	st->agent = registry_wait(g->registry, st->slot->id, (uint64_t)g->config->start_timeout_ms, on_no_agent, st);
+	poll_again(st);
+}
+
+/* Forward mode: a configured address, or the one the agent has written to its log. */
+static const char *address_in_entry(json_t *entry)
+{
+	json_t *addresses = json_object_get(json_object_get(json_object_get(entry, "jsonPayload"), "sockerless_agent"), "listen");
+
+	return json_string_value(json_array_get(addresses, 0));
+}
+
+static void dial(struct start *st, const char *address)
+{
+	struct slot *s = st->slot;
+	struct container *c = slot_container(s);
+	struct err err = { 0 };
+
+	s->dial = dial_start(gateway_of(st), s->id, address, c->token, &err);
+	if (!s->dial)
+		log_warn("agent cannot be dialled", "container=%.12s error=\"%s\"", s->id, err.msg);
+}
+
+static void on_address_log(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+	json_t *entry;
+	size_t i;
+
+	st->call = NULL;
+	json_array_foreach(json_object_get(json, "entries"), i, entry) {
+		const char *address = address_in_entry(entry);
+
+		if (address && !st->slot->dial)
+			dial(st, address);
+	}
+	poll_again(st);
+}
+
+static bool find_address(struct start *st)
+{
+	struct gateway *g = gateway_of(st);
+	struct container *c = slot_container(st->slot);
+	const char *label = json_string_value(json_object_get(json_object_get(c->config, "Labels"), ADDRESS_LABEL));
+
+	if (st->slot->dial)
+		return false;
+	if (label || g->config->agent_address) {
+		dial(st, label ? label : g->config->agent_address);
+		return false;
+	}
+	st->call = logging_list(g->cloud, st->job, st->execution, 0, on_address_log, st);
+	return true;
+}
+
+static void early_end(struct start *st, json_t *execution, enum execution_phase phase)
+{
+	const char *message = run_execution_message(execution);
+	struct err err = { 0 };
+
+	if (!st->ended_since_ms)
+		st->ended_since_ms = clock_mono_ms();
+	if (clock_mono_ms() - st->ended_since_ms < EARLY_END_GRACE_MS) {
+		poll_again(st);
+		return;
+	}
+	err_set(&err, ERR_UPSTREAM, "the execution %s ended before its agent called: %s", st->execution,
+		message ? message : phase == EXECUTION_CANCELLED ? "it was cancelled" : "Cloud Run gives no reason");
+	fail(st, 128, &err);
+}
+
+static void still_running(struct start *st)
+{
+	const struct config *cfg = gateway_of(st)->config;
+	uint64_t now = clock_mono_ms();
+	bool late;
+	struct err err = { 0 };
+
+	if (!st->running_since_ms)
+		st->running_since_ms = now;
+	late = now - st->running_since_ms > (uint64_t)cfg->agent_timeout_ms;
+	if ((!cfg->callback_url || late) && find_address(st))
+		return;
+	if (late && now - st->running_since_ms > 2 * (uint64_t)cfg->agent_timeout_ms) {
+		err_set(&err, ERR_TIMEOUT, "the container runs, but its agent has not been heard of for %lld s "
+			"(SOCKERLESS_AGENT_TIMEOUT); is %s reachable from it?", 2 * (long long)cfg->agent_timeout_ms / 1000,
+			cfg->callback_url ? cfg->callback_url : "the agent's port");
+		fail(st, 128, &err);
+		return;
+	}
+	poll_again(st);
+}
+
+static void on_execution(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+	enum execution_phase phase;
+
+	st->call = NULL;
+	if (err) {
+		if (err->kind == ERR_NOT_FOUND)
+			fail_call(st, err, "look at the execution");
+		else
+			poll_again(st);
+		return;
+	}
+	phase = run_execution_phase(json);
+	if (phase == EXECUTION_PENDING)
+		poll_again(st);
+	else if (phase == EXECUTION_RUNNING)
+		still_running(st);
+	else
+		early_end(st, json, phase);
+}
+
+static void look_at_execution(void *ctx)
+{
+	struct start *st = ctx;
+
+	st->poll = NULL;
+	if (!st->call)
+		st->call = run_get_execution(gateway_of(st)->cloud, st->job, st->execution, on_execution, st);
+}
+
+/* ---- what the agent tells ---------------------------------------------------------------------------- */
+
+static void started(struct start *st, struct container *c, uint32_t pid, int64_t started_ns)
+{
+	struct err err = { 0 };
+
+	if (container_set_running(c, pid, started_ns, &err) < 0) {
+		fail(st, 128, &err);
+		return;
+	}
+	log_info("container started", "container=%.12s execution=%s", c->id, c->execution ? c->execution : "");
+	start_end(st, NULL);
+}
+
+void start_agent_up(struct start *st, struct container *c)
+{
+	uint32_t pid;
+	int64_t started_ns;
+
+	/* A main process that could not be run is reported by start_main_exited. */
+	if (st->step == AWAIT_AGENT && c->tunnel && tunnel_main_started(c->tunnel, &pid, &started_ns))
+		started(st, c, pid, started_ns);
+}
+
+/* Exits inside the start: a program that could not be run fails the start; a short one has started. */
+void start_main_exited(struct start *st, struct container *c, const struct exit_status *status)
+{
+	struct err err = { 0 };
+
+	if (!status->error) {
+		started(st, c, 0, status->started_ns);
+		return;
+	}
+	err_set(&err, ERR_INVALID, "failed to create task for container: failed to create shim task: OCI runtime "
+		"create failed: unable to start container process: %s: unknown", status->error);
+	fail(st, status->code, &err);
+}
+
+/* ---- beginning --------------------------------------------------------------------------------------- */
+
+static struct start *start_new(struct slot *s, const struct container *c)
+{
+	struct start *st = xcalloc(1, sizeof(*st));
+
+	st->slot = s;
+	snprintf(st->job, sizeof(st->job), "sockerless-%.12s", c->id);
+	s->start = st;
+	return st;
+}
+
+int start_begin(struct slot *s, struct container *c, struct err *err)
+{
+	const char *fixed = s->l->g->config->agent_token;
+	bool again = c->runs > 0;
+	char token[ID_HEX_MAX];
+
+	if (fixed)
+		snprintf(token, sizeof(token), "%s", fixed);
+	else
+		random_hex(token, 64);
+	registry_drop(s->l->g->registry, c);
+	c->stop_requested = false;
+	if (container_set_starting(c, token, err) < 0)
+		return -1;
+	if (again)
+		delete_old(start_new(s, c));
+	else
+		create_job(start_new(s, c));
+	return 0;
+}
+
+/* The gateway was killed during a start. With an execution we wait for its agent as before; without
+ * one we cannot know how far we came, and begin again (CREATE_JOB deletes what is left). */
+void start_resume(struct slot *s, struct container *c)
+{
+	struct start *st = start_new(s, c);
+
+	if (c->execution) {
+		st->execution = xstrdup(c->execution);
+		await_agent(st);
+	} else {
+		delete_old(st);
+	}
+}

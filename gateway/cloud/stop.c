@@ -1,0 +1,145 @@
+/* stop - docker stop: signal through the agent, wait, SIGKILL, and if nobody answers cancel the
+ * execution. Ends when the container has exited (lifecycle_main_exited or watch.c says so). */
+#include <assert.h>
+#include <string.h>
+
+#include "agents/tunnel.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cloud/lifecycle_ops.h"
+#include "cloud/run.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "state/container.h"
+
+#define KILL_GRACE_MS 10000     /* from SIGKILL to cancelling the execution */
+#define CANCEL_GRACE_MS 30000   /* from cancelling to giving up */
+
+struct stop {
+	struct slot *slot;
+	struct timer *timer;
+	struct lifecycle_wait *waits;
+};
+
+struct lifecycle_wait **stop_waits(struct stop *st)
+{
+	return &st->waits;
+}
+
+void stop_end(struct stop *st, const struct err *err)
+{
+	struct slot *s = st->slot;
+	struct container *c = slot_container(s);
+
+	timer_cancel(&st->timer);
+	s->stop = NULL;
+	if (c && !err) {
+		container_emit(c, "stop");
+		if (c->auto_remove && !s->removal && c->state == CONTAINER_EXITED)
+			removal_automatic(s, c);
+	}
+	waits_finish(&st->waits, err);
+	free(st);
+	slot_release(s);
+}
+
+static void end_well(void *ctx)
+{
+	struct stop *st = ctx;
+
+	st->timer = NULL;
+	stop_end(st, NULL);
+}
+
+/* From the loop: the caller may not have joined yet. */
+void stop_end_soon(struct stop *st)
+{
+	timer_cancel(&st->timer);
+	st->timer = timer_start(st->slot->l->g->loop, 0, end_well, st);
+}
+
+int signal_number_of(const struct container *c)
+{
+	const char *name = json_string_value(json_object_get(c->config, "StopSignal"));
+	int n = name && name[0] ? parse_signal(name) : -1;
+
+	return n > 0 ? n : 15;
+}
+
+/* ---- Cloud Run's own way ----------------------------------------------------------------------------- */
+
+static void on_cancelled(void *ctx, json_t *json, const struct err *err)
+{
+	struct slot *s = ctx;
+
+	s->cancel = NULL;
+	if (err && err->kind != ERR_NOT_FOUND)
+		log_warn("execution could not be cancelled", "container=%.12s error=\"%s\"", s->id, err->msg);
+	slot_release(s);
+}
+
+void cancel_execution(struct slot *s, struct container *c)
+{
+	if (s->cancel || !c->job || !c->execution)
+		return;
+	log_info("cancelling the execution", "container=%.12s execution=%s", c->id, c->execution);
+	s->cancel = run_cancel_execution(s->l->g->cloud, c->job, c->execution, on_cancelled, s);
+	watch_begin(s, 500);
+}
+
+/* ---- the steps --------------------------------------------------------------------------------------- */
+
+static void give_up(void *ctx)
+{
+	struct stop *st = ctx;
+	struct err err = { 0 };
+
+	st->timer = NULL;
+	err_set(&err, ERR_TIMEOUT, "container %.12s has neither ended by signal nor by cancelling its execution", st->slot->id);
+	stop_end(st, &err);
+}
+
+static void cancel_it(void *ctx)
+{
+	struct stop *st = ctx;
+	struct container *c = slot_container(st->slot);
+
+	st->timer = timer_start(st->slot->l->g->loop, CANCEL_GRACE_MS, give_up, st);
+	if (c)
+		cancel_execution(st->slot, c);
+}
+
+static void kill_it(void *ctx)
+{
+	struct stop *st = ctx;
+	struct container *c = slot_container(st->slot);
+	struct err err = { 0 };
+
+	st->timer = NULL;
+	if (!c || lifecycle_kill(st->slot->l, c, 9, &err) < 0)
+		cancel_it(st);
+	else
+		st->timer = timer_start(st->slot->l->g->loop, KILL_GRACE_MS, cancel_it, st);
+}
+
+int stop_begin(struct slot *s, struct container *c, int signal, int timeout_s, struct err *err)
+{
+	struct stop *st = xcalloc(1, sizeof(*st));
+
+	st->slot = s;
+	s->stop = st;
+	c->stop_requested = true;
+	if (c->state == CONTAINER_STARTING) {
+		assert(s->start);
+		start_abort(s->start, "the container was stopped before it had started"); /* ends us soon */
+		return 0;
+	}
+	if (!c->tunnel)
+		cancel_it(st);
+	else if (lifecycle_kill(s->l, c, signal ? signal : signal_number_of(c), err) < 0)
+		cancel_it(st);
+	else if (timeout_s >= 0)
+		st->timer = timer_start(s->l->g->loop, (uint64_t)timeout_s * 1000, kill_it, st);
+	return 0;
+}

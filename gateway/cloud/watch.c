@@ -1,0 +1,147 @@
+/* watch - looks at an execution while no agent speaks for it: after a lost link, a restart of the
+ * gateway, or a cancellation. The agent's word is better (exact code, every byte), so an execution that
+ * has ended is given a moment in which its agent may still report; then the task's own result counts. */
+#include <string.h>
+
+#include "agents/dial.h"
+#include "agents/registry.h"
+#include "agents/tunnel.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cloud/lifecycle_ops.h"
+#include "cloud/run.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "state/container.h"
+#include "state/exec.h"
+
+#define LOOK_MAX_MS 30000
+#define UNKNOWN_EXIT_CODE 137 /* ended, and nobody can say how: as if killed */
+
+struct watch {
+	struct slot *slot;
+	struct timer *timer;
+	struct cloud_call *call;
+	uint64_t every_ms;
+	bool ended;            /* the execution is over; its tasks are being asked */
+};
+
+static void look(void *ctx);
+
+static void look_again(struct watch *w)
+{
+	uint64_t max = LOOK_MAX_MS;
+
+	w->timer = timer_start(w->slot->l->g->loop, w->every_ms, look, w);
+	w->every_ms = w->every_ms * 2 > max ? max : w->every_ms * 2;
+}
+
+void watch_end(struct slot *s)
+{
+	struct watch *w = s->watch;
+
+	if (!w)
+		return;
+	s->watch = NULL;
+	timer_cancel(&w->timer);
+	cloud_cancel(w->call);
+	free(w);
+}
+
+void watch_begin(struct slot *s, uint64_t first_ms)
+{
+	struct watch *w = s->watch;
+
+	if (!w) {
+		w = xcalloc(1, sizeof(*w));
+		w->slot = s;
+		s->watch = w;
+	} else if (w->call) {
+		return; /* it is looking right now */
+	}
+	timer_cancel(&w->timer);
+	w->every_ms = (uint64_t)s->l->g->config->poll_interval_ms;
+	w->timer = timer_start(s->l->g->loop, first_ms, look, w);
+}
+
+/* The container has ended without its agent's word. */
+static void ended(struct watch *w, struct container *c, int code, const char *how)
+{
+	struct slot *s = w->slot;
+	struct gateway *g = s->l->g;
+	struct err err = { 0 };
+
+	log_warn("container ended without its agent's word; output may be incomplete",
+		 "container=%.12s code=%d how=\"%s\"", c->id, code, how);
+	watch_end(s);
+	dial_stop(s->dial);
+	s->dial = NULL;
+	registry_drop(g->registry, c);
+	execs_container_ended(g->execs, c->id, c->runs);
+	if (container_set_exited(c, code, clock_wall_ns(), true, &err) < 0)
+		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+	if (s->stop)
+		stop_end_soon(s->stop);
+	else if (c->auto_remove && !s->removal)
+		removal_automatic(s, c);
+	slot_release(s);
+}
+
+static void on_tasks(void *ctx, json_t *json, const struct err *err)
+{
+	struct watch *w = ctx;
+	struct container *c = slot_container(w->slot);
+	int code = json ? run_task_exit_code(json) : -1;
+
+	w->call = NULL;
+	if (!c || c->state != CONTAINER_RUNNING) {
+		struct slot *s = w->slot;
+
+		watch_end(s);
+		slot_release(s);
+	} else {
+		ended(w, c, code >= 0 ? code : UNKNOWN_EXIT_CODE, code >= 0 ? "task result" : "no task result");
+	}
+}
+
+static void on_execution(void *ctx, json_t *json, const struct err *err)
+{
+	struct watch *w = ctx;
+	struct slot *s = w->slot;
+	struct container *c = slot_container(s);
+	enum execution_phase phase;
+
+	w->call = NULL;
+	if (!c || c->state != CONTAINER_RUNNING) {
+		watch_end(s);
+		slot_release(s);
+		return;
+	}
+	if (err && err->kind == ERR_NOT_FOUND) {
+		ended(w, c, UNKNOWN_EXIT_CODE, "the execution is gone");
+		return;
+	}
+	phase = err ? EXECUTION_RUNNING : run_execution_phase(json);
+	if (phase == EXECUTION_PENDING || phase == EXECUTION_RUNNING || (c->tunnel && tunnel_is_up(c->tunnel))) {
+		look_again(w);
+		return;
+	}
+	w->ended = true;
+	w->call = run_list_tasks(s->l->g->cloud, c->job, c->execution, on_tasks, w);
+}
+
+static void look(void *ctx)
+{
+	struct watch *w = ctx;
+	struct slot *s = w->slot;
+	struct container *c = slot_container(s);
+
+	w->timer = NULL;
+	if (!c || c->state != CONTAINER_RUNNING || !c->execution) {
+		watch_end(s);
+		slot_release(s);
+		return;
+	}
+	w->call = run_get_execution(s->l->g->cloud, c->job, c->execution, on_execution, w);
+}
