@@ -53,6 +53,7 @@ struct registry_fetch {
 	struct credentials cred;
 	char *authorization;     /* "Bearer x", or NULL; for the registry's origin only */
 	bool challenged;         /* a 401 has been answered already */
+	bool done;               /* cb is running */
 
 	bool want_config;        /* the present request: a manifest or the config */
 	char *want_digest;       /* of what is being fetched, or NULL for a tag */
@@ -91,6 +92,7 @@ static void fetch_free(struct registry_fetch *f)
 
 static void finish(struct registry_fetch *f, const struct err *err)
 {
+	f->done = true;
 	f->cb(f->ctx, err ? NULL : &f->image, err);
 	fetch_free(f);
 }
@@ -475,8 +477,11 @@ static int answer_challenge(struct registry_fetch *f, const struct http_response
 	const char *bearer = find_challenge(r, "Bearer");
 	AUTO_FREE char *realm = NULL, *service = NULL, *scope = NULL;
 
-	if (f->challenged || f->foreign)
-		return f->cred.user ? wrong_credentials(err) : refused(f, r, err);
+	if (f->challenged || f->foreign) {
+		bool password = f->authorization && strncmp(f->authorization, "Basic ", 6) == 0;
+
+		return password && !f->foreign ? wrong_credentials(err) : refused(f, r, err);
+	}
 	f->challenged = true;
 	if (!bearer && find_challenge(r, "Basic") && f->cred.user) {
 		free(f->authorization);
@@ -710,6 +715,6 @@ fail:
 
 void registry_fetch_cancel(struct registry_fetch *f)
 {
-	if (f)
+	if (f && !f->done)
 		fetch_free(f);
 }

@@ -1,0 +1,262 @@
+/* call - the mechanics under every typed call: token → request → (wait → request)* → answer.
+ *
+ *   repeatable requests   429, 503 and no answer at all: three tries, 200 ms doubling, or Retry-After
+ *   any request           401: once more with a fresh token
+ *   nothing else is retried; the deadline covers everything */
+#include "cloud/call.h"
+
+#include <string.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cloud/auth.h"
+#include "gateway.h"
+#include "net/defer.h"
+#include "net/http_client.h"
+
+#define TRIES_MAX 3
+#define RETRY_MS 200
+#define RESPONSE_MAX (64 * 1024 * 1024)
+
+static void get_token(struct cloud_call *call);
+
+static void call_free(struct cloud_call *call)
+{
+	auth_cancel(call->auth);
+	http_call_cancel(call->http);
+	timer_cancel(&call->timer);
+	free(call->url);
+	free(call->body);
+	free(call->token);
+	free(call->resource);
+	json_decref(call->query);
+	json_decref(call->sum);
+	json_decref(call->seen);
+	free(call);
+}
+
+void call_finish(struct cloud_call *call, json_t *json, const struct err *err)
+{
+	DL_DELETE(call->cloud->calls, call);
+	call->done = true;
+	call->cb(call->ctx, err ? NULL : json, err);
+	call_free(call);
+}
+
+void cloud_cancel(struct cloud_call *call)
+{
+	if (!call || call->done)
+		return;
+	DL_DELETE(call->cloud->calls, call);
+	call_free(call);
+}
+
+static uint64_t time_left(const struct cloud_call *call)
+{
+	uint64_t now = clock_mono_ms();
+
+	return now < call->deadline_ms ? call->deadline_ms - now : 0;
+}
+
+/* ---- errors ----------------------------------------------------------------------------------- */
+
+static enum err_kind kind_of_http(int status)
+{
+	switch (status) {
+	case 400: return ERR_INVALID;
+	case 401: return ERR_DENIED;
+	case 403: return ERR_FORBIDDEN;
+	case 404: return ERR_NOT_FOUND;
+	case 409: return ERR_CONFLICT;
+	case 429: return ERR_LIMIT;
+	default: return ERR_UPSTREAM;
+	}
+}
+
+/* google.rpc.Code, as an operation's error has it. */
+static enum err_kind kind_of_grpc(int code)
+{
+	switch (code) {
+	case 3: return ERR_INVALID;
+	case 5: return ERR_NOT_FOUND;
+	case 6: return ERR_CONFLICT;
+	case 7: return ERR_FORBIDDEN;
+	case 8: return ERR_LIMIT;
+	case 16: return ERR_DENIED;
+	default: return ERR_UPSTREAM;
+	}
+}
+
+int call_error(json_t *error, int http_status, struct err *err)
+{
+	const char *message = json_string_value(json_object_get(error, "message"));
+	int code = (int)json_integer_value(json_object_get(error, "code"));
+
+	if (message && *message)
+		err_set(err, http_status ? kind_of_http(http_status) : kind_of_grpc(code), "%s", message);
+	else if (http_status)
+		err_set(err, kind_of_http(http_status), "HTTP status %d without a reason", http_status);
+	else
+		err_set(err, kind_of_grpc(code), "operation failed with code %d and no reason", code);
+	err->code = http_status ? http_status : code;
+	return -1;
+}
+
+/* ---- one request ------------------------------------------------------------------------------ */
+
+static void on_again(void *ctx)
+{
+	struct cloud_call *call = ctx;
+
+	call->timer = NULL;
+	get_token(call);
+}
+
+/* False: no tries or no time left. */
+static bool try_again(struct cloud_call *call, const struct http_response *r)
+{
+	const char *after = r ? http_response_header(r, "retry-after") : NULL;
+	uint64_t wait_ms = (uint64_t)RETRY_MS << call->tries;
+	int64_t s;
+
+	if (!call->repeatable || ++call->tries >= TRIES_MAX)
+		return false;
+	if (after && parse_i64(after, &s) == 0 && s > 0)
+		wait_ms = s < 3600 ? (uint64_t)s * 1000 : 3600000;
+	if (wait_ms >= time_left(call))
+		return false;
+	call->timer = timer_start(call->cloud->g->loop, wait_ms, on_again, call);
+	return true;
+}
+
+static void on_failed(struct cloud_call *call, const struct err *failed)
+{
+	struct err err = *failed;
+
+	if (failed->kind != ERR_LIMIT && failed->kind != ERR_INVALID && try_again(call, NULL))
+		return;
+	err_wrap(&err, "%s %s", call->method, call->url);
+	call_finish(call, NULL, &err);
+}
+
+static void on_success(struct cloud_call *call, const struct http_response *r)
+{
+	json_t *json = r->len ? json_loadb(r->body, r->len, 0, NULL) : json_object();
+	struct err err;
+
+	if (!json_is_object(json)) {
+		json_decref(json);
+		err_set(&err, ERR_UPSTREAM, "%s %s: the answer is not a JSON object", call->method, call->url);
+		call_finish(call, NULL, &err);
+		return;
+	}
+	call->step(call, json);
+	json_decref(json);
+}
+
+static void on_response(void *ctx, const struct http_response *r, const struct err *failed)
+{
+	struct cloud_call *call = ctx;
+	struct err err;
+	json_t *json;
+
+	call->http = NULL;
+	if (failed) {
+		on_failed(call, failed);
+		return;
+	}
+	if (r->status >= 200 && r->status < 300) {
+		on_success(call, r);
+		return;
+	}
+	if (r->status == 401 && call->token && call->refusals++ == 0) {
+		auth_refused(call->cloud->auth, call->token);
+		get_token(call);
+		return;
+	}
+	if ((r->status == 429 || r->status == 503) && try_again(call, r))
+		return;
+	json = json_loadb(r->body, r->len, 0, NULL);
+	call_error(json_object_get(json, "error"), r->status, &err);
+	json_decref(json);
+	call_finish(call, NULL, &err);
+}
+
+static void on_token(void *ctx, const char *token, const struct err *failed)
+{
+	struct cloud_call *call = ctx;
+	struct http_call_options opt = {
+		.method = call->method,
+		.url = call->url,
+		.body = call->body,
+		.body_len = call->body ? strlen(call->body) : 0,
+		.timeout_ms = time_left(call),
+		.max_response_bytes = RESPONSE_MAX,
+	};
+	struct err err;
+
+	call->auth = NULL;
+	if (failed) {
+		call_finish(call, NULL, failed);
+		return;
+	}
+	if (!opt.timeout_ms) {
+		err_set(&err, ERR_TIMEOUT, "%s %s: no answer in time", call->method, call->url);
+		call_finish(call, NULL, &err);
+		return;
+	}
+	free(call->token);
+	call->token = xstrdup(token);
+	if (token)
+		strv_take(&opt.headers, xasprintf("Authorization: Bearer %s", token));
+	if (call->body)
+		strv_add(&opt.headers, "Content-Type: application/json");
+	strv_add(&opt.headers, "Accept: application/json");
+	strv_add(&opt.headers, "User-Agent: sockerless-gateway/" VERSION);
+	call->http = http_client_start(call->cloud->g->http, &opt, on_response, call, &err);
+	strv_release(&opt.headers);
+	if (!call->http)
+		call_finish(call, NULL, &err);
+}
+
+static void get_token(struct cloud_call *call)
+{
+	call->auth = auth_token(call->cloud->auth, on_token, call);
+}
+
+/* ---- API -------------------------------------------------------------------------------------- */
+
+struct cloud_call *call_new(struct cloud *c, uint64_t timeout_ms, cloud_cb *cb, void *ctx)
+{
+	struct cloud_call *call = xcalloc(1, sizeof(*call));
+
+	call->cloud = c;
+	call->cb = cb;
+	call->ctx = ctx;
+	call->deadline_ms = clock_mono_ms() + timeout_ms;
+	DL_APPEND(c->calls, call);
+	return call;
+}
+
+void call_ask(struct cloud_call *call, const char *method, char *url, json_t *body, bool repeatable,
+	      void (*step)(struct cloud_call *, json_t *))
+{
+	free(call->url);
+	free(call->body);
+	call->method = method;
+	call->url = url;
+	call->body = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	call->repeatable = repeatable;
+	call->step = step;
+	call->tries = 0;
+	json_decref(body);
+	get_token(call);
+}
+
+void call_repeat_after(struct cloud_call *call, uint64_t ms)
+{
+	call->tries = 0;
+	call->timer = timer_start(call->cloud->g->loop, ms, on_again, call);
+}

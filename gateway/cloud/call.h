@@ -1,0 +1,64 @@
+/* call - one conversation with Google: JSON requests with a token, a deadline and retries.
+ * Used by run.c and logging.c only; others see struct cloud_call as an opaque handle. */
+#ifndef CLOUD_CALL_H
+#define CLOUD_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cloud/run.h"
+
+#define CALL_TIMEOUT_MS 30000 /* one that is a single request */
+#define CALL_PAGES_MAX 1000
+
+struct cloud {
+	struct gateway *g;
+	struct auth *auth;
+	char *run_parent;         /* https://run.googleapis.com/v2/projects/P/locations/R */
+	char *run_base;           /* https://run.googleapis.com/v2 */
+	char *logging_base;
+	struct cloud_call *calls;
+};
+
+struct cloud_call {
+	struct cloud *cloud;
+	cloud_cb *cb;
+	void *ctx;
+	/* The answer of the present request, never an error: call_ask again, or call_finish. */
+	void (*step)(struct cloud_call *call, json_t *answer);
+	uint64_t deadline_ms;
+	bool done;                /* cb is running or has run */
+
+	/* The present request. */
+	const char *method;
+	char *url, *body;
+	bool repeatable;          /* asking twice does no harm */
+	int tries, refusals;
+	char *token;              /* the one sent, or NULL */
+	struct auth_wait *auth;
+	struct http_call *http;
+	struct timer *timer;
+
+	/* Between requests. */
+	char *resource;           /* what is asked page by page, or polled */
+	json_t *query;            /* logging: the body, to which the page token is added */
+	json_t *sum;              /* what all pages gave */
+	json_t *seen;             /* logging: insertIds, as keys */
+	uint64_t delay_ms;        /* polling */
+	int pages;
+	int64_t bytes;            /* logging: text so far */
+	struct cloud_call *prev, *next;
+};
+
+struct cloud_call *call_new(struct cloud *c, uint64_t timeout_ms, cloud_cb *cb, void *ctx);
+/* The next request; url is taken, body stolen (NULL: none). Failures end the call by themselves. */
+void call_ask(struct cloud_call *call, const char *method, char *url, json_t *body, bool repeatable,
+	      void (*step)(struct cloud_call *, json_t *));
+/* Ask the present request again after ms. */
+void call_repeat_after(struct cloud_call *call, uint64_t ms);
+void call_finish(struct cloud_call *call, json_t *json, const struct err *err);
+
+/* Google's error object, or an operation's: {code, message, status}. code: HTTP's or gRPC's. */
+int call_error(json_t *error, int http_status, struct err *err);
+
+#endif
