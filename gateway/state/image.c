@@ -33,15 +33,14 @@ static void image_free(struct image *i)
 
 /* ---- names -------------------------------------------------------------------------------------- */
 
+/* Up to the tag or digest. A colon before the last slash is a port. */
 static size_t repository_len(const char *name)
 {
-	const char *slash = strrchr(name, '/'), *at = strchr(name, '@');
-	size_t n;
+	size_t n = strcspn(name, "@");
 
-	if (at) /* a tag before the digest does not count */
-		slash = memrchr(name, '/', (size_t)(at - name));
-	n = strcspn(slash ? slash : name, ":@");
-	return (size_t)((slash ? slash : name) - name) + n;
+	while (n > 0 && name[n - 1] != '/')
+		n--;
+	return n + strcspn(name + n, ":@");
 }
 
 static const char *without(const char *s, const char *prefix)
