@@ -21,7 +21,6 @@ struct serve;
 struct agent {
 	uv_loop_t loop;
 	const struct config *cfg;      /* borrowed */
-	uint8_t boot_id[BOOT_ID_LEN];
 	struct rlimit nofile;          /* as we found it; our processes get it back */
 	struct session *session;       /* ours, as all below */
 	struct pump *pump;

@@ -15,6 +15,8 @@
 
 #define OWN_PREFIX "SOCKERLESS_"
 #define TOKEN_MAX 4096
+#define SPEC_VARIABLE "SOCKERLESS_AGENT_SPEC"
+#define SPEC_MAX (4 * 1024 * 1024)
 
 static const char *env_get(char *const envp[], const char *key)
 {
@@ -149,14 +151,36 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	return 0;
 }
 
-static int load_spec(const char *base64, struct config *c, struct err *err)
+/* The whole of SOCKERLESS_AGENT_SPEC and its continuations _2, _3 ...: an environment variable has a
+ * limit, a container's environment does not. NULL if there is none. */
+static char *gather_spec(char *const envp[])
 {
-	size_t len;
-	AUTO_FREE uint8_t *text = base64_decode(base64, &len);
+	const char *piece = env_get(envp, SPEC_VARIABLE);
+	struct buf all;
+
+	if (!piece)
+		return NULL;
+	buf_init(&all, SPEC_MAX);
+	for (int n = 2; piece && buf_append(&all, piece, strlen(piece)) == 0; n++) {
+		AUTO_FREE char *name = xasprintf("%s_%d", SPEC_VARIABLE, n);
+
+		piece = env_get(envp, name);
+	}
+	return buf_detach(&all, NULL);
+}
+
+static int load_spec(char *const envp[], struct config *c, struct err *err)
+{
+	AUTO_FREE char *base64 = gather_spec(envp);
+	AUTO_FREE uint8_t *text = NULL;
 	json_error_t jerr;
 	json_t *root;
+	size_t len;
 	int rc;
 
+	if (!base64)
+		return 0;
+	text = base64_decode(base64, &len);
 	if (!text)
 		return err_set(err, ERR_INVALID, "not base64");
 	root = json_loadb((const char *)text, len, JSON_REJECT_DUPLICATES, &jerr);
@@ -305,7 +329,6 @@ static int check(struct config *c, struct err *err)
 int config_load(int argc, char *const argv[], char *const envp[], struct config *ret,
 		struct err *err)
 {
-	const char *spec = env_get(envp, "SOCKERLESS_AGENT_SPEC");
 	struct config c = {.log_level = LOG_LEVEL_WARN, .linger_ms = LINGER_MS,
 			   .stop_signal = SIGTERM, .sidecar_port = SIDECAR_PORT};
 
@@ -313,8 +336,8 @@ int config_load(int argc, char *const argv[], char *const envp[], struct config 
 	if (load_identity(envp, &c, err) < 0 || load_settings(envp, &c, err) < 0 ||
 	    load_flags(argc, argv, &c, err) < 0)
 		goto fail;
-	if (spec && load_spec(spec, &c, err) < 0) {
-		err_wrap(err, "SOCKERLESS_AGENT_SPEC");
+	if (load_spec(envp, &c, err) < 0) {
+		err_wrap(err, SPEC_VARIABLE);
 		goto fail;
 	}
 	if (check(&c, err) < 0)

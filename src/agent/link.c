@@ -23,7 +23,6 @@ struct links {
 	struct wslink *current;      /* the session's */
 	struct wslink *pending;      /* dialling; becomes current when open */
 	uint64_t link_no;
-	uint8_t gateway_id[BOOT_ID_LEN];
 	bool forward;                /* current was opened by the gateway */
 	bool up;                     /* WELCOME has come on current */
 	bool hurried, stopped;
@@ -147,7 +146,6 @@ static void say_hello(struct links *l)
 {
 	struct agent *a = l->agent;
 	struct hello h = {
-		.version = TUNNEL_PROTOCOL_VERSION,
 		.container_id = xstrdup(a->cfg->container_id),
 		.execution = xstrdup(a->cfg->execution),
 		.agent_version = xstrdup(VERSION),
@@ -157,8 +155,6 @@ static void say_hello(struct links *l)
 		.window_out = STREAM_WINDOW_DEFAULT,
 	};
 
-	memcpy(h.boot_id, a->boot_id, sizeof(h.boot_id));
-	memcpy(h.gateway_id, l->gateway_id, sizeof(h.gateway_id));
 	procs_list(a->procs, &h);
 	session_hello(a->session, &h, clock_mono_ms());
 	hello_release(&h);
@@ -185,8 +181,6 @@ static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
 		l->not_found = 0;
 		log_info("link up", "link=%llu peer=%s resumed=%d", (unsigned long long)l->link_no,
 			 wslink_peer(l->current), verdict == WELCOME_RESUMED);
-		if (verdict == WELCOME_NEW)
-			procs_announce(l->agent->procs);
 		return;
 	case WELCOME_UNKNOWN:
 	case WELCOME_SUPERSEDED:

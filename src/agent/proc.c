@@ -23,6 +23,7 @@ struct procs {
 	struct exec_spec main_spec;      /* what execs inherit from */
 	struct outlet *blocked;
 	size_t unacked;                  /* exited rows the gateway has not confirmed */
+	uint32_t highest;                /* channel given out so far: never reused, whoever asks */
 };
 
 /* ---- telling the gateway ------------------------------------------------------------------------ */
@@ -112,7 +113,7 @@ static void forget_old_rows(struct procs *t)
 	uint64_t now = clock_mono_ms();
 	struct proc *p;
 
-	while ((p = t->acked) &&
+	while ((p = t->acked) && p->channel != t->highest &&
 	       (now - p->acked_ms > EXEC_KEEP_MS || HASH_CNT(hh, t->by_channel) > EXEC_ROWS_MAX)) {
 		DL_DELETE(t->acked, p);
 		proc_free(p);
@@ -121,21 +122,13 @@ static void forget_old_rows(struct procs *t)
 
 /* ---- the end ------------------------------------------------------------------------------------ */
 
-static void close_input(struct proc *p)
-{
-	if (!p->in)
-		return;
-	if (!stream_fin_received(p->in) || stream_kept(p->in))
-		stream_reset(p->in, RESET_CANCELLED);
-	stream_close(p->in);
-	p->in = NULL;
-}
-
 static void proc_finish(struct proc *p)
 {
 	timer_cancel(&p->drain);
 	proc_io_close(p);
-	close_input(p);
+	if (p->in) /* unless all of it was taken, this tells the sender to stop */
+		stream_close(p->in);
+	p->in = NULL;
 	if (p->out) {
 		p->out_end = stream_written(p->out);
 		stream_fin(p->out);
@@ -297,6 +290,7 @@ void procs_start_main(struct procs *t, const struct exec_spec *spec)
 	strv_copy(&t->main_spec.env, &spec->env);
 	t->main_spec.workdir = xstrdup(spec->workdir);
 	t->main_spec.user = xstrdup(spec->user);
+	t->highest = MAIN_CHANNEL;
 	t->main = proc_new(t, MAIN_CHANNEL, "");
 	proc_start(t->main, spec);
 }
@@ -337,8 +331,8 @@ void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
 		exec_again(p, channel, hash);
 		return;
 	}
-	if (channel <= MAIN_CHANNEL || find(t, channel)) {
-		/* An answer would be taken for the other process' exit. */
+	if (channel <= t->highest) {
+		/* An answer would be taken for another process' exit. */
 		log_error("EXEC for a channel in use ignored", "channel=%u", channel);
 		return;
 	}
@@ -350,6 +344,7 @@ void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
 	} else if (HASH_CNT(hh, t->by_channel) > EXEC_ROWS_MAX) {
 		refuse(t, channel, "too many execs at once");
 	} else {
+		t->highest = channel;
 		p = proc_new(t, channel, spec->exec_id);
 		memcpy(p->spec_hash, hash, sizeof(hash));
 		inherit_main(t, spec, &full);
@@ -448,26 +443,16 @@ void procs_list(const struct procs *t, struct hello *h)
 	HASH_ITER(hh, t->by_channel, p, tmp) {
 		struct proc_row *row;
 
-		if (p->acked && p != t->main)
-			continue; /* the gateway has it for good: only a repeated EXEC may ask again */
+		/* An acknowledged exec is recorded at the gateway for good, and HELLO is one frame. The
+		 * highest is listed all the same: a new gateway learns from it which channels are free. */
+		if (p->acked && p != t->main && p->channel != t->highest)
+			continue;
 		row = &h->procs[h->n_procs++];
 		*row = (struct proc_row){.channel = p->channel, .state = p->state,
 					 .pid = (uint32_t)p->pid, .exit = p->exit};
 		row->exec_id = xstrdup(p->exec_id);
 		row->exit.error = xstrdup(p->exit.error);
 		memcpy(row->spec_hash, p->spec_hash, sizeof(row->spec_hash));
-	}
-}
-
-void procs_announce(struct procs *t)
-{
-	struct proc *p, *tmp;
-
-	HASH_ITER(hh, t->by_channel, p, tmp) {
-		if (p->state == PROC_RUNNING)
-			tell_started(p);
-		else if (p->state == PROC_EXITED && !p->acked)
-			tell_exit(p);
 	}
 }
 

@@ -33,6 +33,7 @@ struct outlet {                          /* one descriptor the process writes to
 	struct tee *tee;                 /* NULL but for the main process */
 	uint8_t tag;                     /* of its records: 1 stdout, 2 stderr */
 	bool blocked;                    /* in agent's list of those that wait for window */
+	size_t chunk;                    /* to read at once: grows with what comes */
 	size_t owed;                     /* bytes from before the process' exit, still to be read */
 	struct outlet *prev, *next;      /* list of the blocked */
 };
@@ -78,7 +79,6 @@ void procs_exit_acked(struct procs *t, uint32_t channel);
 void procs_reap(struct procs *t);        /* collect every ended child, ours or adopted */
 
 void procs_list(const struct procs *t, struct hello *ret); /* appends the rows */
-void procs_announce(struct procs *t);    /* a new gateway: STARTED and EXIT once more */
 /* NULL while the main process runs or its output is not yet drained. */
 const struct exit_status *procs_main_exit(const struct procs *t);
 bool procs_main_reaped(const struct procs *t);

@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "proc.h"
 
-#define CHUNK (64 * 1024)      /* read at once */
+#define CHUNK (64 * 1024)      /* read at once, at most */
+#define CHUNK_FIRST (8 * 1024) /* until a read fills it: most execs say little, and the replay buffer
+				* grows by what is asked for */
 #define SPACE_MIN 512          /* less window than this is not worth a record */
 #define READ_BLOCKED (-2)      /* no window */
 
@@ -52,7 +54,7 @@ static ssize_t read_into_stream(struct outlet *o, size_t *ret_asked)
 
 	if (space < head + SPACE_MIN)
 		return READ_BLOCKED;
-	at = stream_reserve(p->out, MIN(space, head + CHUNK), &room);
+	at = stream_reserve(p->out, MIN(space, head + o->chunk), &room);
 	bool direct = at && room >= head + SPACE_MIN;
 	if (!direct) { /* the buffer's seam: read beside it and copy */
 		if (at)
@@ -133,6 +135,8 @@ static enum pump_verdict outlet_turn(struct pump_item *it)
 	}
 	if (n <= 0) /* a terminal whose other side is closed says EIO */
 		return outlet_ended(o);
+	if ((size_t)n == asked && o->chunk < CHUNK)
+		o->chunk *= 2;
 	p->active = true;
 	o->owed -= MIN(o->owed, (size_t)n);
 	/* A short read has emptied a pipe, and the next write rings again; after a hang-up nothing
@@ -203,6 +207,7 @@ void proc_io_init(struct proc *p, struct tee tee[2])
 			.item = {.fd = -1, .turn = outlet_turn},
 			.proc = p,
 			.tag = (uint8_t)(i + 1),
+			.chunk = CHUNK_FIRST,
 			.tee = tee ? &tee[i] : NULL,
 		};
 	for (int i = 0; tee && i < 2; i++) {
