@@ -20,6 +20,9 @@
 #define BOOT_ID_LEN 16
 #define CONTROL_MESSAGE_MAX (512 * 1024) /* an EXEC with its environment; protobuf bytes */
 #define CONTROL_PROCS_MAX 8192           /* rows of the exec table in one HELLO */
+#define CONTROL_STREAMS_MAX 32768        /* rows of streams in one HELLO or WELCOME */
+#define CONTROL_HANDSHAKE_MAX (3 * 1024 * 1024) /* HELLO and WELCOME with all their rows */
+#define CONTROL_CHANNEL_MAX 0x7fffffff
 
 /* The agent's process table. The main process is channel 1; execs count up from 2, never reused. */
 enum proc_state { PROC_STARTING = 0, PROC_RUNNING = 1, PROC_EXITED = 2 };
@@ -116,7 +119,8 @@ struct control {
 	};
 };
 
-/* Appends the protobuf bytes to out; -1 if that would pass CONTROL_MESSAGE_MAX (err names it). */
+/* Appends the protobuf bytes to out; -1 if that would pass CONTROL_MESSAGE_MAX (HELLO and WELCOME:
+ * CONTROL_HANDSHAKE_MAX) or out's own maximum. */
 int control_encode(const struct control *c, struct buf *out, struct err *err);
 /* Fills *ret (release it with control_release). Refuses unknown types, out-of-range values and
  * lists beyond their bounds; unknown fields are skipped, as protobuf defines. */

@@ -42,8 +42,8 @@ enum session_role { SESSION_AGENT, SESSION_GATEWAY };
 struct session;
 struct stream;
 
-/* Callbacks run inside session_receive, session_accept/welcome and stream_resume, and may call any
- * function here except session_free. None may be NULL. */
+/* Callbacks run inside session_receive, session_accept and stream_resume, and may call any function
+ * here except session_free and session_receive. None may be NULL. */
 struct session_ops {
 	/* Bytes arrived. Return how many of them have been written to their destination (0..n): those
 	 * count as delivered. The rest stays in the session, bounded by the credit granted, until
@@ -55,7 +55,8 @@ struct session_ops {
 	void (*on_reset)(void *ctx, struct stream *st, uint32_t code);
 	/* There is room again after stream_space() was 0. */
 	void (*on_writable)(void *ctx, struct stream *st);
-	/* A session message, in order, exactly once. c is valid during the call only. */
+	/* A session message, in order, exactly once. c is valid during the call only. A GOAWAY comes
+	 * this way too, but is one link's: not repeated after a cut. */
 	void (*on_control)(void *ctx, const struct control *c);
 	/* Something can be sent: ask session_next_frame when the link has room. Must only note it. */
 	void (*on_wake)(void *ctx);
@@ -108,21 +109,27 @@ bool stream_fin_received(const struct stream *st);
 /* ---- control ---------------------------------------------------------------------------------- */
 
 /* Queue a session message on the control stream. -1 only when it is too large, or more than
- * CONTROL_BACKLOG_MAX bytes wait unacknowledged (the peer is long gone). */
+ * CONTROL_BACKLOG_MAX bytes wait unacknowledged (the peer is long gone). A RESIZE replaces the one
+ * before it if that has not left yet. GOAWAY goes out on the present link, if any. */
 #define CONTROL_BACKLOG_MAX (4 * 1024 * 1024)
 int session_send(struct session *s, const struct control *c, struct err *err);
 
 /* ---- link ------------------------------------------------------------------------------------- */
 
-/* Agent: a WebSocket is open. The session parks the old link, fills the stream list of *hello (the
- * caller fills the rest; hello is the caller's to release) and sends HELLO as the first frame.
- * Nothing else is sent before WELCOME. link_no is chosen by the caller, ever higher. */
+/* Agent: a WebSocket is open. The session parks the old link, fills version, boot_id, gateway_id and
+ * the stream list of *hello (the caller fills the rest; hello is the caller's to release) and sends
+ * HELLO as the first frame. Nothing else is sent before WELCOME. link_no is chosen by the caller,
+ * ever higher. After WELCOME_NEW messages queued before this call are gone: the process table in
+ * HELLO has told them, except that each EXIT not yet acknowledged must be sent again. */
 void session_hello(struct session *s, struct hello *hello, uint64_t now_ms);
 
 /* Gateway: a HELLO came in on a new WebSocket (decode it with session_peek_hello) and is for this
  * session. Parks the old link, rewinds the senders to the agent's positions, queues WELCOME with our
  * positions. new_session: true when this gateway has just made the session, having opened every
- * stream it wants to go on with (streams the agent has and we have not are reset on both sides). */
+ * stream it wants to go on with (streams the agent has and we have not are reset on the agent's
+ * side), and again whenever hello->gateway_id is not our own id: no WELCOME of ours has arrived yet,
+ * so control messages queued here are kept and sent. With false the ids must be equal; -1 if not, or
+ * if the control streams cannot be continued: then make a new session. */
 int session_accept(struct session *s, const struct hello *hello, bool new_session, uint64_t now_ms,
 		   struct err *err);
 /* The WELCOME frame for a refusal, for a link that gets no session. Frame bytes are appended. */
@@ -152,8 +159,10 @@ struct frame_out {
 };
 int session_next_frame(struct session *s, struct frame_out *ret, uint64_t now_ms);
 
-/* Call at or after the time it returned last (monotonic ms). Sends pings (10 s; 5 s while streams of
- * processes are open), releases delayed acknowledgements (25 ms). Returns when to call again. */
+/* Call at or after the time it returned last (monotonic ms), and after session_receive and
+ * stream_resume, which may bring that time forward; cheap. Sends pings (10 s; 5 s while streams of
+ * processes are open), releases delayed acknowledgements (25 ms), gives idle buffers back. Returns
+ * when to call again. */
 uint64_t session_tick(struct session *s, uint64_t now_ms);
 /* Send a PING as soon as the link can: whoever is alive answers (R21's challenge). */
 void session_ping(struct session *s);
