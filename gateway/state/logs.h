@@ -2,6 +2,7 @@
  *
  * The file is the main process's output stream, byte for byte: records of
  *     [tag][1 0 0][length u32 BE][time ns u64 BE][bytes]        tag 1 stdout, 2 stderr
+ *     [tag][3 0 0] ...                                          of the gateway's own making: no part of the stream
  * and before each run of the container a marker record with tag 0 whose payload is the agent's boot
  * id and, in 8 bytes big-endian, the stream offset the run's bytes start at. So the position in the
  * tunnel's stream is a subtraction, also after a crash, also in the middle of a record.
@@ -24,8 +25,8 @@
 
 struct log;
 struct log *log_open(const char *path, struct err *err); /* creates; finds the last run and its position */
-void log_close(struct log *l);                           /* readers must be gone */
-void log_unlink(struct log *l);                          /* the container is removed */
+void log_close(struct log *l);                           /* cursors may live on: the last one frees it */
+void log_unlink(struct log *l);                          /* the container is removed; log_close follows */
 
 /* Where the run with this boot id stands: the stream offset of the next byte wanted; -1 if the file's
  * last run is another one. */
@@ -34,9 +35,11 @@ int64_t log_run_position(const struct log *l, const uint8_t boot_id[LOG_BOOT_ID_
  * higher if earlier bytes are lost, which is then visible in the file). If the former run's last
  * record was cut short, it is closed first (its length is mended) so that the file parses. */
 int log_begin_run(struct log *l, const uint8_t boot_id[LOG_BOOT_ID_LEN], uint64_t offset, struct err *err);
-/* Append stream bytes; wakes followers. 0, or -1 (disk full): nothing may be acknowledged then. */
+/* Append stream bytes, cut anywhere; wakes followers. 0, or -1 and nothing is appended or may be
+ * acknowledged: ERR_SYSTEM (disk full), ERR_INVALID (the agent sent no records, or there is no run). */
 int log_append(struct log *l, const void *p, size_t n, struct err *err);
-/* Append one whole record of the gateway's own making (Cloud Logging history). */
+/* Append one whole record of the gateway's own making (Cloud Logging history). The run may go on
+ * behind it; if its last record is unfinished the run is ended instead. */
 int log_append_record(struct log *l, uint8_t tag, int64_t time_ns, const void *p, size_t n, struct err *err);
 uint64_t log_size(const struct log *l);
 bool log_has_output(const struct log *l);
@@ -49,11 +52,15 @@ struct log_cursor *log_cursor_new(struct log *l, int from);
  * pieces); 0: at the end for now; -1: error. */
 int log_cursor_next(struct log_cursor *c, uint8_t *ret_tag, int64_t *ret_time_ns, const uint8_t **ret_p,
 		    size_t *ret_n, struct err *err);
-/* wake runs (from the loop, not inside log_append) when there may be more. One at a time. */
+/* wake runs once when there may be more after the cursor said 0, and again after its next 0. It runs
+ * inside log_append: it must only note it (loop_defer), and neither read nor free a cursor. One per
+ * cursor; NULL ends it. */
 void log_cursor_follow(struct log_cursor *c, void (*wake)(void *ctx), void *ctx);
 void log_cursor_free(struct log_cursor *c);
 
-/* Line cursor, for docker logs: whole lines per stream, as dockerd's json-file driver splits them. */
+/* Line cursor, for docker logs: whole lines per stream, as dockerd's json-file driver splits them; what
+ * it would store as one entry (a line, or LOG_LINE_MAX bytes of a longer one) counts as a line for tail
+ * and gets the timestamp and details in front. A run's end ends both streams' open lines. */
 struct log_query {
 	bool want_stdout, want_stderr, timestamps;
 	int64_t since_ns, until_ns;  /* 0 = open; a line's time is that of its first byte */
@@ -63,7 +70,7 @@ struct log_query {
 struct log_lines;
 struct log_lines *log_lines_new(struct log *l, const struct log_query *q);
 /* As log_cursor_next: one line (with its newline, with timestamp and details before it) or a piece of
- * at most LOG_LINE_MAX of a longer one. At the end 0: a last line without newline is kept back until
+ * LOG_LINE_MAX of a longer one. At the end 0: a last line without newline is kept back until
  * `final` is true. Returns 2 when until_ns is passed: nothing more will come. A call scans at most
  * LOG_READ_SLICE bytes and may return 3: not finished, call again from the loop. */
 int log_lines_next(struct log_lines *c, bool final, uint8_t *ret_tag, const uint8_t **ret_p, size_t *ret_n,
