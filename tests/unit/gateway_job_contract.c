@@ -1,0 +1,156 @@
+/* The job's body against Google's published schema: every field exists there, may be written, has the
+ * right type and, for an enumeration, a known value. Needs SPEC_DIR with cloudrun-v2.discovery.json;
+ * tests/contract/run_requests runs it. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cloud/job_spec.h"
+#include "config.h"
+#include "state/container.h"
+
+static json_t *schemas;
+static int faults;
+static char report[4096];
+
+static void fault(const char *path, const char *what)
+{
+	size_t n = strlen(report);
+
+	snprintf(report + n, sizeof(report) - n, "%s %s; ", path, what);
+	faults++;
+}
+
+static void check_value(json_t *schema, json_t *v, const char *path);
+
+static void check_object(json_t *schema, json_t *v, const char *path)
+{
+	json_t *properties = json_object_get(schema, "properties"), *member;
+	json_t *any = json_object_get(schema, "additionalProperties");
+	const char *key;
+
+	json_object_foreach(v, key, member) {
+		json_t *s = json_object_get(properties, key);
+		AUTO_FREE char *inner = xasprintf("%s.%s", path, key);
+
+		if (s && json_is_true(json_object_get(s, "readOnly")))
+			fault(inner, "is output only");
+		if (s || any)
+			check_value(s ? s : any, member, inner);
+		else
+			fault(inner, "is no field of the schema");
+	}
+}
+
+static void check_enum(json_t *values, json_t *v, const char *path)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(values, i, item)
+		if (json_equal(item, v))
+			return;
+	fault(path, "is no value of the enumeration");
+}
+
+static void check_value(json_t *schema, json_t *v, const char *path)
+{
+	const char *ref = json_string_value(json_object_get(schema, "$ref"));
+	const char *type = json_string_value(json_object_get(schema, "type"));
+	json_t *item;
+	size_t i;
+
+	if (ref) {
+		cr_assert(json_object_get(schemas, ref) != NULL, "%s: no schema %s", path, ref);
+		check_object(json_object_get(schemas, ref), v, path);
+		return;
+	}
+	cr_assert(type != NULL, "%s: schema without type", path);
+	if (strcmp(type, "object") == 0 && json_is_object(v)) {
+		check_object(schema, v, path);
+	} else if (strcmp(type, "array") == 0 && json_is_array(v)) {
+		json_array_foreach(v, i, item) {
+			AUTO_FREE char *inner = xasprintf("%s[%zu]", path, i);
+
+			check_value(json_object_get(schema, "items"), item, inner);
+		}
+	} else if (strcmp(type, "string") == 0 && json_is_string(v)) {
+		if (json_object_get(schema, "enum"))
+			check_enum(json_object_get(schema, "enum"), v, path);
+	} else if (!(strcmp(type, "integer") == 0 && json_is_integer(v)) &&
+		   !(strcmp(type, "boolean") == 0 && json_is_boolean(v))) {
+		fault(path, "has another type in the schema");
+	}
+}
+
+static void load_schemas(void)
+{
+	const char *dir = getenv("SPEC_DIR");
+	AUTO_FREE char *path = NULL;
+	json_error_t why;
+	json_t *root;
+
+	if (!dir || !*dir) {
+		fprintf(stderr, "SKIPPED: contract with run.googleapis.com v2: SPEC_DIR is not set\n");
+		cr_skip_test("SPEC_DIR is not set");
+	}
+	path = xasprintf("%s/cloudrun-v2.discovery.json", dir);
+	root = json_load_file(path, 0, &why);
+	cr_assert(root != NULL, "%s: %s", path, why.text);
+	schemas = json_object_get(root, "schemas");
+	cr_assert(json_object_get(schemas, "GoogleCloudRunV2Job") != NULL, "%s: no schema for a job", path);
+}
+
+static json_t *build(const char *mode)
+{
+	struct config cfg = {
+		.agent_mode = (char *)mode, .agent_image = (char *)"h/agent", .agent_path = (char *)"/agent",
+		.task_timeout_ms = 1000, .callback_url = (char *)"https://g", .vpc_connector = (char *)"c",
+		.service_account = (char *)"a@b", .agent_address = (char *)"h:1",
+	};
+	struct container c = {.id = "0123456789abcdef", .name = (char *)"n", .image_ref = (char *)"h/x@sha256:1",
+			      .created_ns = 1, .tty = true, .token = "t"};
+	struct err err = {0};
+	json_t *job;
+
+	c.config = json_pack("{s:[s], s:[s]}", "Cmd", "x", "Env", "A=b");
+	c.host_config = json_pack("{s:i}", "Memory", 1 << 30);
+	job = job_spec_build(&cfg, &c, &err);
+	cr_assert(job != NULL, "%s", err.msg);
+	json_decref(c.config);
+	json_decref(c.host_config);
+	return job;
+}
+
+Test(contract, the_job_is_one_google_accepts)
+{
+	static const char *const modes[] = {"sidecar", "baked"};
+
+	load_schemas();
+	for (size_t i = 0; i < 2; i++) {
+		json_t *job = build(modes[i]);
+
+		check_object(json_object_get(schemas, "GoogleCloudRunV2Job"), job, modes[i]);
+		cr_expect(faults == 0, "%s", report);
+		json_decref(job);
+	}
+}
+
+/* The check itself must be able to fail. */
+Test(contract, a_wrong_job_is_noticed)
+{
+	json_t *task, *job;
+
+	load_schemas();
+	job = build("sidecar");
+	task = json_object_get(json_object_get(job, "template"), "template");
+	cr_assert(task != NULL);
+	json_object_set_new(job, "uid", json_string("x"));                 /* output only */
+	json_object_set_new(task, "restartPolicy", json_string("NEVER"));  /* no such field */
+	json_object_set_new(task, "maxRetries", json_string("0"));         /* another type */
+	json_object_set_new(task, "executionEnvironment", json_string("GEN2"));
+	check_object(json_object_get(schemas, "GoogleCloudRunV2Job"), job, "job");
+	cr_expect(faults == 4, "%d: %s", faults, report);
+	json_decref(job);
+}
