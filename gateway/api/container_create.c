@@ -1,0 +1,86 @@
+/* container_create - POST /containers/create: check, fill in, record. Nothing runs yet.
+ * What Cloud Run cannot give is refused here with the reason, if leaving it out would change what the
+ * container does; what merely has no effect is told as a warning. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/container_spec.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "base/mem.h"
+#include "image/image_config.h"
+#include "state/container.h"
+#include "state/image.h"
+
+/* name= is given to containers_add as it came; "" means none, as in dockerd. */
+static void add(struct request *r, json_t *config, json_t *host_config, json_t *networking, json_t *warnings)
+{
+	AUTO_FREE char *name = request_query(r, "name");
+	const char *image = json_string_value(json_object_get(config, "Image"));
+	struct image *i;
+	struct container *c;
+	struct err err;
+
+	i = images_find(r->g->images, image, &err);
+	if (!i || image_config_merge(config, json_object_get(i->config, "config"), &err) < 0) {
+		json_decref(warnings);
+		reply_err(r, &err);
+		return;
+	}
+	c = containers_add(r->g->containers, &(struct container_new){
+		.name = name && *name ? name : NULL, .image = image, .image_id = i->id, .image_ref = i->pull_ref,
+		.config = json_incref(config), .host_config = json_incref(host_config),
+		.networking = networking ? json_incref(networking) : NULL,
+	}, &err);
+	if (!c) {
+		json_decref(warnings);
+		reply_err(r, &err);
+		return;
+	}
+	reply_json(r, 201, json_pack("{s:s, s:o}", "Id", c->id, "Warnings", warnings));
+}
+
+static json_t *take(json_t *object, const char *key)
+{
+	json_t *v = json_object_get(object, key);
+
+	if (json_is_null(v))
+		v = NULL;
+	json_incref(v);
+	json_object_del(object, key);
+	return v;
+}
+
+static void create(struct request *r, json_t *config)
+{
+	json_t *host_config = NULL, *networking = NULL, *warnings = json_array();
+	struct err err;
+
+	if (json_object_size(config) == 0) {
+		err_set(&err, ERR_INVALID, "Config cannot be empty in order to create a container");
+		goto bad;
+	}
+	if (container_spec_config(config, &err) < 0)
+		goto bad;
+	host_config = take(config, "HostConfig");
+	networking = take(config, "NetworkingConfig");
+	if (!host_config)
+		host_config = json_object();
+	if (container_spec_host(host_config, networking, warnings, &err) < 0)
+		goto bad;
+	container_spec_warn(config, warnings);
+	add(r, config, host_config, networking, warnings);
+	json_decref(host_config);
+	json_decref(networking);
+	return;
+bad:
+	json_decref(warnings);
+	json_decref(host_config);
+	json_decref(networking);
+	reply_err(r, &err);
+}
+
+void container_create(struct request *r)
+{
+	request_json(r, false, create);
+}

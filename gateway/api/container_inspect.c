@@ -1,0 +1,94 @@
+/* container_inspect - GET /containers/{id}/json: the complete shape; what Cloud Run has not is empty,
+ * never absent (clients break on missing members) and never invented. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/container_spec.h"
+#include "api/container_view.h"
+#include "api/handlers.h"
+#include "api/network.h"
+#include "api/reply.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "state/container.h"
+#include "state/exec.h"
+
+#define SHORT_ID 12
+
+void container_argv(const struct container *c, const char **ret_path, json_t **ret_args)
+{
+	static const char *const keys[] = {"Entrypoint", "Cmd"};
+	json_t *word;
+	size_t i;
+
+	*ret_path = "";
+	*ret_args = json_array();
+	for (size_t k = 0; k < 2; k++)
+		json_array_foreach(json_object_get(c->config, keys[k]), i, word) {
+			if (!**ret_path && json_array_size(*ret_args) == 0)
+				*ret_path = json_string_value(word);
+			else
+				json_array_append(*ret_args, word);
+		}
+}
+
+static json_t *state_json(const struct container *c)
+{
+	char started[CLOCK_RFC3339_MAX], finished[CLOCK_RFC3339_MAX];
+	bool running = container_is_running(c);
+
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:o, s:s, s:s}", "Status", container_state_name(c),
+			 "Running", running, "Paused", 0, "Restarting", 0, "OOMKilled", 0, "Dead", 0,
+			 "Pid", running ? (int)c->pid : 0, "ExitCode", c->exit_code, "Error", reply_string(c->error),
+			 "StartedAt", clock_format(c->started_ns, 0, started),
+			 "FinishedAt", clock_format(c->finished_ns, 0, finished));
+}
+
+static json_t *config_json(const struct container *c)
+{
+	json_t *config = container_spec_shown(c->config);
+	const char *hostname = json_string_value(json_object_get(config, "Hostname"));
+
+	if (!hostname || !*hostname)
+		json_object_set_new(config, "Hostname", json_stringn(c->id, SHORT_ID));
+	json_object_set_new(config, "Image", reply_string(c->image));
+	return config;
+}
+
+static json_t *network_json(const struct gateway *g, const struct container *c)
+{
+	return json_pack("{s:s, s:s, s:b, s:s, s:i, s:{}, s:s, s:n, s:n, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:o}",
+			 "Bridge", "", "SandboxID", "", "HairpinMode", 0, "LinkLocalIPv6Address", "",
+			 "LinkLocalIPv6PrefixLen", 0, "Ports", "SandboxKey", "", "SecondaryIPAddresses",
+			 "SecondaryIPv6Addresses", "EndpointID", "", "Gateway", "", "GlobalIPv6Address", "",
+			 "GlobalIPv6PrefixLen", 0, "IPAddress", "", "IPPrefixLen", 0, "IPv6Gateway", "", "MacAddress", "",
+			 "Networks", network_endpoints(g, c));
+}
+
+void container_inspect(struct request *r)
+{
+	struct container *c = request_container(r);
+	AUTO_FREE char *name = NULL;
+	char created[CLOCK_RFC3339_MAX];
+	const char *path;
+	json_t *o, *args;
+
+	if (!c)
+		return;
+	name = xasprintf("/%s", c->name);
+	container_argv(c, &path, &args);
+	o = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:O, "
+		      "s:{s:n, s:s}, s:[], s:o, s:o}",
+		      "Id", c->id, "Created", clock_format(c->created_ns, 0, created), "Path", path, "Args", args,
+		      "State", state_json(c), "Image", c->image_id ? c->image_id : "", "ResolvConfPath", "",
+		      "HostnamePath", "", "HostsPath", "", "LogPath", "", "Name", name, "RestartCount",
+		      c->restart_count, "Driver", "cloudrun", "Platform", "linux", "MountLabel", "", "ProcessLabel", "",
+		      "AppArmorProfile", "", "ExecIDs", execs_ids(r->g->execs, c->id), "HostConfig", c->host_config,
+		      "GraphDriver", "Data", "Name", "cloudrun", "Mounts", "Config", config_json(c),
+		      "NetworkSettings", network_json(r->g, c));
+	if (request_flag(r, "size")) {
+		json_object_set_new(o, "SizeRw", json_integer(0));
+		json_object_set_new(o, "SizeRootFs", json_integer(0));
+	}
+	reply_json(r, 200, o);
+}

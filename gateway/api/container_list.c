@@ -1,0 +1,243 @@
+/* container_list - GET /containers/json: docker ps. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/container_view.h"
+#include "api/filters.h"
+#include "api/format.h"
+#include "api/handlers.h"
+#include "api/network.h"
+#include "api/reply.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "state/container.h"
+#include "state/image.h"
+
+char *container_status(const struct container *c, int64_t now_ns)
+{
+	char ago[FORMAT_DURATION_MAX];
+
+	switch (c->state) {
+	case CONTAINER_RUNNING:
+		return xasprintf("Up %s", format_duration(now_ns - c->started_ns, ago));
+	case CONTAINER_REMOVING:
+		return xstrdup("Removal In Progress");
+	default:
+		if (!c->started_ns)
+			return xstrdup("Created");
+		return xasprintf("Exited (%d) %s ago", c->exit_code, format_duration(now_ns - c->finished_ns, ago));
+	}
+}
+
+const char *container_health(const struct container *c)
+{
+	return "none";
+}
+
+/* What the request asks for, read once. */
+struct query {
+	struct filters f;
+	bool all, size;
+	int64_t limit;
+	struct container *before, *since; /* by position in the list */
+};
+
+static int check_values(const struct filters *f, struct err *err)
+{
+	static const char *const states[] = {"created", "dead", "exited", "paused", "removing", "restarting",
+					     "running", NULL};
+	static const char *const healths[] = {"healthy", "none", "starting", "unhealthy", NULL};
+	json_t *v;
+	const char *value;
+	int64_t code;
+
+	json_object_foreach(filters_values(f, "status"), value, v) {
+		const char *const *s = states;
+
+		while (*s && strcmp(*s, value) != 0)
+			s++;
+		if (!*s)
+			return err_set(err, ERR_INVALID, "invalid filter 'status=%s'", value);
+	}
+	json_object_foreach(filters_values(f, "health"), value, v) {
+		const char *const *s = healths;
+
+		while (*s && strcmp(*s, value) != 0)
+			s++;
+		if (!*s)
+			return err_set(err, ERR_INVALID, "invalid filter 'health=%s'", value);
+	}
+	json_object_foreach(filters_values(f, "exited"), value, v)
+		if (parse_i64(value, &code) < 0)
+			return err_set(err, ERR_INVALID, "strconv.Atoi: parsing \"%s\": invalid syntax", value);
+	return 0;
+}
+
+/* before and since: as filters, and as parameters of their own in old clients. */
+static int find_mark(struct request *r, const struct filters *f, const char *key, struct container **ret,
+		     struct err *err)
+{
+	AUTO_FREE char *legacy = request_query(r, key);
+	const char *ref = filters_first(f, key);
+
+	if (!ref && legacy && *legacy)
+		ref = legacy;
+	*ret = ref ? containers_find(r->g->containers, ref, err) : NULL;
+	return ref && !*ret ? -1 : 0;
+}
+
+static int read_query(struct request *r, struct query *q, struct err *err)
+{
+	static const char *const allowed[] = {"ancestor", "before", "exited", "expose", "health", "id", "is-task",
+					      "isolation", "label", "name", "network", "publish", "since", "status",
+					      "volume", NULL};
+	AUTO_FREE char *text = request_query(r, "filters");
+
+	*q = (struct query){.all = request_flag(r, "all"), .size = request_flag(r, "size")};
+	if (filters_parse(&q->f, text, err) < 0 || filters_check(&q->f, allowed, err) < 0 ||
+	    check_values(&q->f, err) < 0 || request_int(r, "limit", &q->limit, err) < 0 ||
+	    find_mark(r, &q->f, "before", &q->before, err) < 0 || find_mark(r, &q->f, "since", &q->since, err) < 0)
+		return -1;
+	q->all = q->all || q->limit > 0 || q->before || q->since || filters_has(&q->f, "status") ||
+		 filters_has(&q->f, "exited");
+	return 0;
+}
+
+/* ---- which --------------------------------------------------------------------------------------- */
+
+static bool name_passes(const struct filters *f, const struct container *c)
+{
+	AUTO_FREE char *with_slash = xasprintf("/%s", c->name);
+
+	return filters_regexp(f, "name", c->name) || filters_regexp(f, "name", with_slash);
+}
+
+static bool exit_passes(const struct filters *f, const struct container *c)
+{
+	char code[16];
+
+	if (!filters_has(f, "exited"))
+		return true;
+	snprintf(code, sizeof(code), "%d", c->exit_code);
+	return c->state == CONTAINER_EXITED && filters_exact(f, "exited", code);
+}
+
+static bool ancestor_passes(struct request *r, const struct filters *f, const struct container *c)
+{
+	json_t *refs = filters_values(f, "ancestor"), *v;
+	const char *ref;
+
+	if (!refs)
+		return true;
+	json_object_foreach(refs, ref, v) {
+		struct image *i = images_find(r->g->images, ref, NULL);
+
+		if (i && c->image_id && strcmp(i->id, c->image_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool network_passes(struct request *r, const struct filters *f, const struct container *c)
+{
+	char id[ID_HEX_MAX];
+
+	network_id(r->g, network_of(c), id);
+	return filters_exact(f, "network", network_of(c)) || filters_prefix(f, "network", id);
+}
+
+static bool port_passes(const struct filters *f, const char *key, json_t *ports)
+{
+	json_t *wanted = filters_values(f, key), *v;
+	const char *port;
+
+	if (!wanted)
+		return true;
+	json_object_foreach(wanted, port, v) {
+		AUTO_FREE char *tcp = xasprintf("%s/tcp", port);
+
+		if (json_object_get(ports, port) || json_object_get(ports, tcp))
+			return true;
+	}
+	return false;
+}
+
+static bool passes(struct request *r, const struct query *q, const struct container *c)
+{
+	const struct filters *f = &q->f;
+
+	if (!q->all && !container_is_running(c))
+		return false;
+	return filters_regexp(f, "id", c->id) && name_passes(f, c) &&
+	       filters_exact(f, "status", container_state_name(c)) && exit_passes(f, c) &&
+	       filters_exact(f, "health", container_health(c)) && ancestor_passes(r, f, c) &&
+	       network_passes(r, f, c) && filters_labels(f, "label", json_object_get(c->config, "Labels")) &&
+	       port_passes(f, "expose", json_object_get(c->config, "ExposedPorts")) &&
+	       !filters_has(f, "publish") && !filters_has(f, "volume") &&
+	       (!filters_has(f, "is-task") || !parse_docker_bool(filters_first(f, "is-task")));
+}
+
+/* ---- what is shown ------------------------------------------------------------------------------- */
+
+/* The name the user gave, unless it has moved on to another image. */
+static const char *image_shown(struct request *r, const struct container *c)
+{
+	struct image *i = images_find(r->g->images, c->image, NULL);
+
+	return !i || !c->image_id || strcmp(i->id, c->image_id) == 0 ? c->image : c->image_id;
+}
+
+static json_t *row(struct request *r, const struct query *q, const struct container *c, int64_t now)
+{
+	AUTO_FREE char *status = container_status(c, now), *name = xasprintf("/%s", c->name);
+	AUTO_FREE char *command = format_command(json_object_get(c->config, "Entrypoint"),
+						 json_object_get(c->config, "Cmd"));
+	json_t *labels = json_object_get(c->config, "Labels");
+	json_t *o = json_pack("{s:s, s:[s], s:s, s:s, s:s, s:I, s:[], s:s, s:s, s:{s:s}, s:{s:o}, s:[]}", "Id", c->id,
+			      "Names", name, "Image", image_shown(r, c), "ImageID", c->image_id ? c->image_id : "",
+			      "Command", command, "Created", (json_int_t)(c->created_ns / 1000000000), "Ports", "State",
+			      container_state_name(c), "Status", status, "HostConfig", "NetworkMode", network_of(c),
+			      "NetworkSettings", "Networks", network_endpoints(r->g, c), "Mounts");
+
+	json_object_set_new(o, "Labels", json_is_object(labels) ? json_incref(labels) : json_object());
+	if (q->size) {
+		json_object_set_new(o, "SizeRw", json_integer(0));
+		json_object_set_new(o, "SizeRootFs", json_integer(0));
+	}
+	return o;
+}
+
+static json_t *rows(struct request *r, const struct query *q)
+{
+	struct container **list = containers_list(r->g->containers);
+	json_t *out = json_array();
+	bool past_before = !q->before;
+	int64_t now = clock_wall_ns();
+
+	for (size_t i = 0; list[i] && list[i] != q->since; i++) {
+		if (past_before && passes(r, q, list[i]))
+			json_array_append_new(out, row(r, q, list[i], now));
+		past_before = past_before || list[i] == q->before;
+		if (q->limit > 0 && (int64_t)json_array_size(out) == q->limit)
+			break;
+	}
+	free(list);
+	return out;
+}
+
+void container_list(struct request *r)
+{
+	struct query q;
+	struct err err;
+	json_t *out;
+
+	if (read_query(r, &q, &err) < 0) {
+		filters_release(&q.f);
+		reply_err(r, &err);
+		return;
+	}
+	out = rows(r, &q);
+	filters_release(&q.f);
+	reply_json(r, 200, out);
+}

@@ -1,0 +1,18 @@
+/* container_spec - what a client may ask of a container, and what becomes of it on Cloud Run. Pure. */
+#ifndef API_CONTAINER_SPEC_H
+#define API_CONTAINER_SPEC_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+
+/* The request's Config, in place: names and types as Docker's, values checked. ERR_INVALID. */
+int container_spec_config(json_t *config, struct err *err);
+/* The same for HostConfig (defaults are filled in) and NetworkingConfig (may be NULL). What has no
+ * effect is added to warnings; ERR_INVALID names what cannot be had, ERR_NOT_FOUND a network. */
+int container_spec_host(json_t *host, json_t *networking, json_t *warnings, struct err *err);
+void container_spec_warn(json_t *config, json_t *warnings);
+/* Config as inspect shows it: everything present. New reference. */
+json_t *container_spec_shown(json_t *config);
+
+#endif

@@ -1,0 +1,16 @@
+/* container_view - what ps and inspect both show of a container. */
+#ifndef API_CONTAINER_VIEW_H
+#define API_CONTAINER_VIEW_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct container;
+
+/* "Up 2 seconds", "Exited (3) 4 seconds ago", "Created"; caller frees. */
+char *container_status(const struct container *c, int64_t now_ns);
+const char *container_health(const struct container *c); /* "none": checks are not run */
+/* Docker's Path and Args: argv's first word, and the rest as a new list. */
+void container_argv(const struct container *c, const char **ret_path, json_t **ret_args);
+
+#endif

@@ -1,0 +1,29 @@
+/* handlers - every endpoint's function, by the file it is in; routes.c alone calls them. */
+#ifndef API_HANDLERS_H
+#define API_HANDLERS_H
+
+#include "api/request.h"
+
+typedef void request_handler(struct request *r);
+
+/* system.c */
+request_handler system_ping, system_version, system_info, system_df, system_plugins, system_empty_prune;
+/* events.c */
+request_handler events_get;
+/* image.c, image_pull.c */
+request_handler image_list, image_inspect, image_history, image_tag, image_delete, image_prune, image_pull;
+/* network.c */
+request_handler network_list, network_get, volume_list, volume_get;
+/* container_create.c, container_list.c, container_inspect.c */
+request_handler container_create, container_list, container_inspect;
+/* container.c */
+request_handler container_start, container_stop, container_kill, container_restart, container_wait_for,
+	container_rename_to, container_resize, container_delete, container_prune;
+/* container_logs.c, container_attach.c */
+request_handler container_logs, container_attach;
+/* exec.c */
+request_handler exec_create, exec_start, exec_inspect, exec_resize;
+/* admin.c */
+request_handler admin_health, admin_agents, admin_cut;
+
+#endif

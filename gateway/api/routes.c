@@ -1,0 +1,270 @@
+/* routes - the server: from a request's line to its handler, and every answer's headers.
+ * The table is searched in order; '*' in a pattern stands for one or more characters, slashes
+ * included, because image names have them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "api/routes.h"
+#include "api/version.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "relay.h"
+
+static request_handler not_available, no_swarm;
+
+static const struct route {
+	const char *method, *pattern;
+	request_handler *handler;
+} routes[] = {
+	{"GET", "/_ping", system_ping},
+	{"HEAD", "/_ping", system_ping},
+	{"GET", "/version", system_version},
+	{"GET", "/info", system_info},
+	{"GET", "/events", events_get},
+	{"GET", "/system/df", system_df},
+
+	{"GET", "/containers/json", container_list},
+	{"POST", "/containers/create", container_create},
+	{"POST", "/containers/prune", container_prune},
+	{"GET", "/containers/*/json", container_inspect},
+	{"GET", "/containers/*/logs", container_logs},
+	{"POST", "/containers/*/start", container_start},
+	{"POST", "/containers/*/stop", container_stop},
+	{"POST", "/containers/*/restart", container_restart},
+	{"POST", "/containers/*/kill", container_kill},
+	{"POST", "/containers/*/wait", container_wait_for},
+	{"POST", "/containers/*/rename", container_rename_to},
+	{"POST", "/containers/*/resize", container_resize},
+	{"POST", "/containers/*/attach", container_attach},
+	{"POST", "/containers/*/exec", exec_create},
+	{"DELETE", "/containers/*", container_delete},
+	{"POST", "/exec/*/start", exec_start},
+	{"POST", "/exec/*/resize", exec_resize},
+	{"GET", "/exec/*/json", exec_inspect},
+
+	{"GET", "/images/json", image_list},
+	{"POST", "/images/create", image_pull},
+	{"POST", "/images/prune", image_prune},
+	{"GET", "/images/*/json", image_inspect},
+	{"GET", "/images/*/history", image_history},
+	{"POST", "/images/*/tag", image_tag},
+
+	{"GET", "/networks", network_list},
+	{"GET", "/networks/", network_list},
+	{"GET", "/networks/*", network_get},
+	{"GET", "/volumes", volume_list},
+	{"GET", "/volumes/*", volume_get},
+	{"GET", "/plugins", system_plugins},
+	/* docker system prune asks for all of these and wants 200 from each; there is nothing to remove. */
+	{"POST", "/networks/prune", system_empty_prune},
+	{"POST", "/volumes/prune", system_empty_prune},
+	{"POST", "/build/prune", system_empty_prune},
+
+	{"GET", "/internal/v1/healthz", admin_health},
+	{"GET", "/internal/v1/agents", admin_agents},
+	{"POST", "/internal/v1/agents/*/cut", admin_cut},
+
+	{"POST", "/swarm/init", not_available},
+	{"POST", "/swarm/join", not_available},
+	{"*", "/swarm", no_swarm},
+	{"*", "/swarm/*", no_swarm},
+	{"*", "/nodes", no_swarm},
+	{"*", "/nodes/*", no_swarm},
+	{"*", "/services", no_swarm},
+	{"*", "/services/*", no_swarm},
+	{"*", "/tasks", no_swarm},
+	{"*", "/tasks/*", no_swarm},
+	{"*", "/secrets", no_swarm},
+	{"*", "/secrets/*", no_swarm},
+	{"*", "/configs", no_swarm},
+	{"*", "/configs/*", no_swarm},
+
+	{"POST", "/auth", not_available},
+	{"POST", "/build", not_available},
+	{"POST", "/build/cancel", not_available},
+	{"POST", "/commit", not_available},
+	{"POST", "/grpc", not_available},
+	{"POST", "/session", not_available},
+	{"GET", "/containers/*/attach/ws", not_available},
+	{"GET", "/containers/*/archive", not_available},
+	{"HEAD", "/containers/*/archive", not_available},
+	{"PUT", "/containers/*/archive", not_available},
+	{"GET", "/containers/*/changes", not_available},
+	{"GET", "/containers/*/checkpoints", not_available},
+	{"POST", "/containers/*/checkpoints", not_available},
+	{"GET", "/containers/*/export", not_available},
+	{"POST", "/containers/*/pause", not_available},
+	{"GET", "/containers/*/stats", not_available},
+	{"GET", "/containers/*/top", not_available},
+	{"POST", "/containers/*/unpause", not_available},
+	{"POST", "/containers/*/update", not_available},
+	{"GET", "/distribution/*/json", not_available},
+	{"GET", "/images/search", not_available},
+	{"GET", "/images/get", not_available},
+	{"GET", "/images/*/get", not_available},
+	{"POST", "/images/load", not_available},
+	{"POST", "/images/*/push", not_available},
+	{"DELETE", "/images/*", image_delete},
+	{"POST", "/networks/create", not_available},
+	{"POST", "/networks/*/connect", not_available},
+	{"POST", "/networks/*/disconnect", not_available},
+	{"DELETE", "/networks/*", not_available},
+	{"POST", "/volumes/create", not_available},
+	{"PUT", "/volumes/*", not_available},
+	{"DELETE", "/volumes/*", not_available},
+	{"*", "/plugins/*", not_available},
+};
+
+/* What the '*' stands for, as a string the caller frees; "" for a pattern without one; NULL: no match. */
+static char *match(const char *pattern, const char *path)
+{
+	const char *star = strchr(pattern, '*'), *tail;
+	size_t head_len, tail_len, len = strlen(path);
+
+	if (!star)
+		return strcmp(pattern, path) == 0 ? xstrdup("") : NULL;
+	head_len = (size_t)(star - pattern);
+	tail = star + 1;
+	tail_len = strlen(tail);
+	if (len <= head_len + tail_len || strncmp(path, pattern, head_len) != 0 ||
+	    strcmp(path + len - tail_len, tail) != 0)
+		return NULL;
+	return xstrndup(path + head_len, len - head_len - tail_len);
+}
+
+static const struct route *route_of(const char *method, const char *path, char **ret_name)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		const struct route *route = &routes[i];
+
+		if (route->method[0] != '*' && strcmp(route->method, method) != 0)
+			continue;
+		*ret_name = match(route->pattern, path);
+		if (*ret_name)
+			return route;
+	}
+	return NULL;
+}
+
+request_handler *routes_find(const char *method, const char *path, char **ret_name)
+{
+	const struct route *route = route_of(method, path, ret_name);
+
+	return route ? route->handler : NULL;
+}
+
+static void not_available(struct request *r)
+{
+	char *name = NULL;
+	const char *method = exchange_method(r->x);
+	const struct route *route = route_of(method, r->path, &name);
+
+	free(name);
+	reply_error(r, ERR_UNSUPPORTED, "%s %s is not available: containers run on Cloud Run, and this gateway "
+		    "does not implement the call", method, route ? route->pattern : r->path);
+}
+
+static void no_swarm(struct request *r)
+{
+	reply_error(r, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or "
+		    "\"docker swarm join\" to connect this node to swarm and try again.");
+}
+
+char *routes_clean(const char *path)
+{
+	char *clean = xmalloc(strlen(path) + 2), *out = clean;
+
+	for (const char *s = path; *s;) {
+		size_t n;
+
+		s += strspn(s, "/");
+		n = strcspn(s, "/");
+		if (n == 2 && memcmp(s, "..", 2) == 0) {
+			while (out > clean && *--out != '/')
+				;
+		} else if (n > 0 && !(n == 1 && *s == '.')) {
+			*out++ = '/';
+			memcpy(out, s, n);
+			out += n;
+		}
+		s += n;
+	}
+	if (out == clean || (path[0] && path[strlen(path) - 1] == '/'))
+		*out++ = '/';
+	*out = '\0';
+	return clean;
+}
+
+static void redirect(struct exchange *x, const char *location)
+{
+	const char *query = exchange_query(x);
+
+	exchange_add_header(x, "Location", "%s%s%s", location, *query ? "?" : "", query);
+	exchange_reply(x, 301, NULL, NULL, 0);
+}
+
+/* As dockerd's version middleware does. */
+static void add_headers(struct exchange *x)
+{
+	exchange_add_header(x, "Api-Version", "%s", API_VERSION_MAX_TEXT);
+	exchange_add_header(x, "Docker-Experimental", "false");
+	exchange_add_header(x, "Ostype", "linux");
+}
+
+static void handle(struct exchange *x, void *ctx)
+{
+	struct gateway *g = ctx;
+	char *path = xstrdup(exchange_path(x)), *name = NULL, *clean;
+	request_handler *handler = NULL;
+	const char *rest;
+	struct request *r;
+	struct err err;
+	int version, plain, speaks;
+
+	add_headers(x);
+	if (parse_percent_decode(path) < 0) {
+		free(path);
+		exchange_reply(x, 400, "text/plain; charset=utf-8", "400 Bad Request", 15);
+		return;
+	}
+	clean = routes_clean(path);
+	if (strcmp(clean, path) != 0) {
+		redirect(x, clean);
+		free(clean);
+		free(path);
+		return;
+	}
+	free(clean);
+	speaks = version_split(path, &version, &rest, &plain, &err);
+	handler = routes_find(exchange_method(x), rest, &name);
+	memmove(path, rest, strlen(rest) + 1);
+	r = request_new(g, x, version, path, name);
+	if (!handler)
+		reply_error(r, ERR_NOT_FOUND, "page not found");
+	else if (speaks < 0 && plain)
+		reply_text(r, 400, err.msg);
+	else if (speaks < 0)
+		reply_err(r, &err);
+	else
+		handler(r);
+}
+
+struct http_server *api_new(struct gateway *g, struct err *err)
+{
+	struct http_server_options opt = {.server_name = "Docker/" VERSION " (linux)"};
+	struct http_server *s = http_server_new(g->loop, &opt, handle, g);
+
+	if (!s)
+		err_set(err, ERR_SYSTEM, "the API server cannot be made");
+	return s;
+}
+
+void api_free(struct gateway *g)
+{
+	relay_close_all();
+	http_server_free(g->api);
+	g->api = NULL;
+}
