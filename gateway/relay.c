@@ -724,6 +724,11 @@ struct relay *relay_attach(struct gateway *g, struct container *c, const struct 
 void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool eof, const char *head)
 {
 	assert(r->state == RELAY_HELD);
+	if (!conn) {
+		buf_release(leftover);
+		relay_die(r);
+		return;
+	}
 	r->conn = conn;
 	buf_init(&r->in, leftover->len + sizeof(scratch));
 	buf_append(&r->in, buf_head(leftover), leftover->len);

@@ -40,8 +40,8 @@ struct relay_attach_options {
 struct relay *relay_attach(struct gateway *g, struct container *c, const struct relay_attach_options *opt,
 			   struct err *err);
 
-/* The client as exchange_hijack gave it: conn and leftover's bytes are ours from here on. head goes
- * out before everything else. */
+/* The client as exchange_hijack gave it: conn (NULL: it is gone already) and leftover's bytes are ours
+ * from here on. head goes out before everything else. */
 void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool eof, const char *head);
 
 void relay_close_all(void); /* at shutdown: cut every client, touch no process */

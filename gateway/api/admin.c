@@ -1,0 +1,53 @@
+/* admin - what sockerlessctl asks: is the gateway well, which agents are connected, cut this one.
+ * Never part of Docker's API; the paths have no version. */
+#include <string.h>
+
+#include "agents/registry.h"
+#include "agents/tunnel.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "state/container.h"
+
+void admin_health(struct request *r)
+{
+	reply_json(r, 200, json_pack("{s:s, s:s}", "status", "ok", "version", VERSION));
+}
+
+static void add_agent(void *ctx, struct tunnel *t)
+{
+	struct container *c = tunnel_container(t);
+	struct tunnel_info i;
+
+	tunnel_info(t, &i);
+	json_array_append_new(ctx, json_pack(
+		"{s:s, s:s, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id, "name", c->name,
+		"execution", reply_string(i.execution), "up", i.up, "peer", reply_string(i.peer),
+		"connected_ms", (json_int_t)i.connected_ms, "rtt_us", (json_int_t)i.stats.rtt_us,
+		"streams", (json_int_t)i.stats.streams, "bytes_in", (json_int_t)i.stats.bytes_in,
+		"bytes_out", (json_int_t)i.stats.bytes_out, "links", (json_int_t)i.stats.links,
+		"resumes", (json_int_t)(i.stats.links ? i.stats.links - 1 : 0),
+		"resent_bytes", (json_int_t)i.stats.resent_bytes, "replay_bytes", (json_int_t)i.stats.replay_bytes,
+		"kept_bytes", (json_int_t)i.stats.kept_bytes));
+}
+
+void admin_agents(struct request *r)
+{
+	json_t *list = json_array();
+
+	registry_each(r->g->registry, add_agent, list);
+	reply_json(r, 200, list);
+}
+
+void admin_cut(struct request *r)
+{
+	struct container *c = request_container(r);
+
+	if (!c)
+		return;
+	if (!c->tunnel) {
+		reply_error(r, ERR_CONFLICT, "container %s has no agent", c->id);
+		return;
+	}
+	tunnel_cut(c->tunnel);
+	reply_empty(r, 204);
+}

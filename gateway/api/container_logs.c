@@ -1,0 +1,283 @@
+/* container_logs - GET /containers/{id}/logs: lines of the container's log, and with follow the ones to
+ * come until the container's run ends. A client that does not read stops this cursor and nothing else.
+ *
+ * When the gateway has nothing of a container that did run (its disk is new), Cloud Logging is asked
+ * once and what it has goes into the log, which then answers as always. */
+#include "state/logs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cloud/run.h"
+#include "net/defer.h"
+#include "state/container.h"
+#include "stdcopy.h"
+
+#define BATCH (64 * 1024)
+#define LINE_OUT_MAX (LOG_LINE_MAX + STDCOPY_HEADER + 1024) /* a line with time and details before it */
+
+struct logs {
+	struct request *r;
+	char id[ID_HEX_MAX];
+	struct log_query q;
+	struct log_lines *lines;
+	struct container_waiter *exit_waiter;
+	struct cloud_call *history;
+	bool follow, tty;
+	bool final;              /* nothing more will be printed */
+	bool blocked;            /* the client's queue is full: drained() goes on */
+	bool queued, gone;
+};
+
+static uint8_t batch[BATCH + LINE_OUT_MAX];
+
+static void pump(struct logs *l);
+
+static void free_logs(void *p)
+{
+	free(p);
+}
+
+/* Memory goes after the round: a pump may still be queued. */
+static void release(struct request *r)
+{
+	struct logs *l = r->state;
+
+	l->gone = true;
+	cloud_cancel(l->history);
+	container_unwait(l->exit_waiter);
+	log_lines_free(l->lines);
+	loop_defer(r->g->loop, free_logs, l);
+}
+
+static void queued_pump(void *p)
+{
+	struct logs *l = p;
+
+	l->queued = false;
+	if (!l->gone)
+		pump(l);
+}
+
+static void queue_pump(struct logs *l)
+{
+	if (!l->queued)
+		loop_defer(l->r->g->loop, queued_pump, l);
+	l->queued = true;
+}
+
+static void grew(void *ctx)
+{
+	queue_pump(ctx);
+}
+
+static void drained(struct exchange *x, void *ctx)
+{
+	struct logs *l = ctx;
+
+	l->blocked = false;
+	pump(l);
+}
+
+static void ended(void *ctx, int exit_code, const char *error)
+{
+	struct logs *l = ctx;
+
+	l->exit_waiter = NULL;
+	l->final = true;
+	queue_pump(l);
+}
+
+static size_t add_line(const struct logs *l, uint8_t *out, uint8_t tag, const uint8_t *p, size_t n)
+{
+	size_t head = l->tty ? 0 : STDCOPY_HEADER;
+
+	if (!l->tty)
+		stdcopy_header(out, tag, (uint32_t)n);
+	memcpy(out + head, p, n);
+	return head + n;
+}
+
+/* One batch; what is left is done in another round of the loop. */
+static void pump(struct logs *l)
+{
+	size_t used = 0, n;
+	const uint8_t *p;
+	struct err err;
+	uint8_t tag;
+	int got = 1;
+
+	if (l->blocked)
+		return;
+	while (used < BATCH) {
+		got = log_lines_next(l->lines, l->final, &tag, &p, &n, &err);
+		if (got != 1)
+			break;
+		if (n > LINE_OUT_MAX - STDCOPY_HEADER) { /* long labels in front: cannot be batched */
+			got = -1;
+			err_set(&err, ERR_LIMIT, "a line of %zu bytes", n);
+			break;
+		}
+		used += add_line(l, batch + used, tag, p, n);
+	}
+	if (used && !exchange_write(l->r->x, batch, used)) {
+		l->blocked = true;
+		exchange_on_drain(l->r->x, drained, l);
+	}
+	if (got == 1 || got == 3) {
+		queue_pump(l);
+	} else if (got == 0 && !l->final) {
+		log_lines_follow(l->lines, grew, l);
+	} else if (got < 0) {
+		log_error("container log cannot be read", "container=%.12s error=\"%s\"", l->id, err.msg);
+		exchange_abort(l->r->x);
+		request_free(l->r);
+	} else {
+		reply_end(l->r);
+	}
+}
+
+static void serve(struct logs *l, struct container *c)
+{
+	struct request *r = l->r;
+	struct err err;
+	struct log *log = container_log(c, &err);
+	bool live = c->state == CONTAINER_RUNNING || c->state == CONTAINER_STARTING;
+
+	if (!log) {
+		reply_err(r, &err);
+		return;
+	}
+	l->tty = c->tty;
+	l->final = !(l->follow && live);
+	l->lines = log_lines_new(log, &l->q);
+	if (!l->final)
+		l->exit_waiter = container_wait(c, WAIT_NOT_RUNNING, ended, l);
+	reply_begin(r, r->version < 42 ? NULL : c->tty ? "application/vnd.docker.raw-stream"
+						       : "application/vnd.docker.multiplexed-stream");
+	pump(l);
+}
+
+/* ---- history ------------------------------------------------------------------------------------- */
+
+/* What was printed, as far as Cloud Logging still has it: lines that were JSON come back parsed. */
+static char *entry_text(json_t *entry)
+{
+	json_t *payload = json_object_get(entry, "jsonPayload");
+	const char *text = json_string_value(json_object_get(entry, "textPayload"));
+	AUTO_FREE char *json = NULL;
+
+	if (text)
+		return xasprintf("%s\n", text);
+	if (!payload || json_object_get(payload, "sockerless_agent"))
+		return NULL;
+	json = json_dumps(payload, JSON_COMPACT);
+	return xasprintf("%s\n", json);
+}
+
+static void keep_history(struct log *log, json_t *entries)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(entries, i, entry) {
+		AUTO_FREE char *text = entry_text(entry);
+		const char *at = json_string_value(json_object_get(entry, "timestamp"));
+		const char *name = json_string_value(json_object_get(entry, "logName"));
+		bool is_stderr = name && strlen(name) >= 6 && strcmp(name + strlen(name) - 6, "stderr") == 0;
+		int64_t time_ns = 0;
+		struct err err;
+
+		if (!text)
+			continue;
+		if (at)
+			clock_parse(at, &time_ns);
+		if (log_append_record(log, is_stderr ? STDCOPY_STDERR : STDCOPY_STDOUT, time_ns, text, strlen(text), &err) < 0) {
+			log_warn("history not kept", "error=\"%s\"", err.msg);
+			return;
+		}
+	}
+}
+
+static void have_history(void *ctx, json_t *json, const struct err *failed)
+{
+	struct logs *l = ctx;
+	struct container *c = containers_by_id(l->r->g->containers, l->id);
+	struct log *log;
+
+	l->history = NULL;
+	if (!c) {
+		reply_error(l->r, ERR_NOT_FOUND, "No such container: %s", l->r->name);
+		return;
+	}
+	if (failed)
+		log_warn("Cloud Logging has no answer; logs are empty", "container=%.12s error=\"%s\"", l->id, failed->msg);
+	log = container_log(c, NULL);
+	if (json && log && !log_has_output(log)) /* another request may have been faster */
+		keep_history(log, json_object_get(json, "entries"));
+	serve(l, c);
+}
+
+static bool needs_history(struct container *c)
+{
+	struct log *log = container_log(c, NULL);
+
+	return c->state == CONTAINER_EXITED && c->runs > 0 && c->job && c->execution && log && !log_has_output(log);
+}
+
+/* ---- the request --------------------------------------------------------------------------------- */
+
+static int read_time(struct request *r, const char *key, int64_t *ret_ns, struct err *err)
+{
+	AUTO_FREE char *text = request_query(r, key);
+
+	if (text && *text && parse_docker_time(text, ret_ns) < 0)
+		return err_set(err, ERR_INVALID, "invalid value for \"%s\": %s", key, text);
+	return 0;
+}
+
+static int read_query(struct request *r, struct logs *l, struct err *err)
+{
+	AUTO_FREE char *tail = request_query(r, "tail");
+
+	l->q = (struct log_query){
+		.want_stdout = request_flag(r, "stdout"), .want_stderr = request_flag(r, "stderr"),
+		.timestamps = request_flag(r, "timestamps"), .tail = -1,
+		.details = request_flag(r, "details") ? " " : NULL, /* no log option names labels to show */
+	};
+	l->follow = request_flag(r, "follow");
+	if (!l->q.want_stdout && !l->q.want_stderr)
+		return err_set(err, ERR_INVALID, "Bad parameters: you must choose at least one stream");
+	if (tail && (parse_i64(tail, &l->q.tail) < 0 || l->q.tail < 0))
+		l->q.tail = -1; /* "all", and whatever else is no number */
+	return read_time(r, "since", &l->q.since_ns, err) < 0 || read_time(r, "until", &l->q.until_ns, err) < 0 ? -1 : 0;
+}
+
+void container_logs(struct request *r)
+{
+	struct container *c = request_container(r);
+	struct logs *l;
+	struct err err;
+
+	if (!c)
+		return;
+	l = xcalloc(1, sizeof(*l));
+	l->r = r;
+	snprintf(l->id, sizeof(l->id), "%s", c->id);
+	r->state = l;
+	r->release = release;
+	if (read_query(r, l, &err) < 0) {
+		reply_err(r, &err);
+		return;
+	}
+	if (needs_history(c))
+		l->history = logging_list(r->g->cloud, c->job, c->execution, 0, have_history, l);
+	if (!l->history)
+		serve(l, c);
+}

@@ -1,0 +1,15 @@
+/* hijack - the turn from HTTP to a raw stream. */
+#ifndef API_HIJACK_H
+#define API_HIJACK_H
+
+#include <stdbool.h>
+
+#include "api/request.h"
+
+struct relay;
+
+/* Answer 101 UPGRADED, or 200 to a client that did not ask for an upgrade, and give the connection to
+ * the relay; r is gone. multiplexed: the stream has frames. The body has been consumed. */
+void hijack(struct request *r, struct relay *relay, bool multiplexed);
+
+#endif
