@@ -71,6 +71,7 @@ uint16_t listen_port(int fd); /* the port the kernel chose */
 struct listener;
 typedef void listener_cb(int fd, void *ctx);
 struct listener *listener_new(uv_loop_t *loop, int fd, listener_cb *cb, void *ctx, struct err *err);
+void listener_pause(struct listener *l, bool paused); /* the kernel's queue goes on filling */
 void listener_close(struct listener *l); /* closes the fd; NULL is fine */
 
 #endif

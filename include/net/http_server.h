@@ -56,8 +56,8 @@ const char *exchange_peer(const struct exchange *x);
 uv_loop_t *exchange_loop(const struct exchange *x);
 void exchange_set_user(struct exchange *x, void *p);
 void *exchange_user(const struct exchange *x);
-/* Called once if the client goes away before the exchange is ended. The exchange is still readable
- * inside the call, gone after it. */
+/* Called once if the exchange ends without you: the client goes away, its body is broken or too
+ * large. The exchange is still readable inside the call, gone after it. */
 void exchange_on_close(struct exchange *x, void (*fn)(struct exchange *x, void *ctx), void *ctx);
 
 /* The body. Call at most one of the two; a body nobody asked for is read and dropped (up to 1 MiB,
@@ -94,8 +94,9 @@ void exchange_abort(struct exchange *x); /* cut the connection; ends the exchang
 
 /* Take the connection: the request body (if any) must have been consumed. The conn is open, wants
  * nothing, and its callback must be set; bytes the parser has already read are moved to leftover
- * (which the caller has initialised). Nothing has been answered. eof tells whether the client has
- * already half-closed. Ends the exchange. */
+ * (which the caller has initialised, with a max of 64 KiB or more). Nothing has been answered. eof
+ * tells whether the client has already half-closed. Ends the exchange; NULL (and the connection is
+ * cut) if there is body left or the connection broke in this very round. */
 struct conn *exchange_hijack(struct exchange *x, struct buf *leftover, bool *ret_eof);
 bool exchange_wants_upgrade(const struct exchange *x); /* Connection: Upgrade and an Upgrade header */
 
