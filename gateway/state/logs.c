@@ -216,7 +216,8 @@ static int scan_record(struct log *l, uint64_t pos, const uint8_t *p, size_t n, 
 /* From header to header: what lies between is skipped, and not even read when it is long. */
 static int scan(struct log *l, struct err *err)
 {
-	AUTO_FREE uint8_t *mem = xmalloc(SCAN_BUFFER);
+	const size_t room = l->size < SCAN_BUFFER ? (size_t)l->size : SCAN_BUFFER;
+	AUTO_FREE uint8_t *mem = xmalloc(room);
 	uint64_t pos = 0, mem_pos = 0, next;
 	size_t mem_n = 0;
 
@@ -224,7 +225,7 @@ static int scan(struct log *l, struct err *err)
 		size_t want = l->size - pos < MARKER ? (size_t)(l->size - pos) : MARKER;
 
 		if (pos + want > mem_pos + mem_n) {
-			ssize_t r = read_at(l, pos, mem, SCAN_BUFFER, err);
+			ssize_t r = read_at(l, pos, mem, room, err);
 
 			if (r < 0)
 				return -1;
