@@ -1,0 +1,56 @@
+/* knobs - what tests may turn: latencies, injected errors, quotas, limits. Set on the command line
+ * and at run time by POST /emulator/v1/knobs. */
+#ifndef EMULATOR_KNOBS_H
+#define EMULATOR_KNOBS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define KNOBS_INJECTIONS_MAX 64
+
+struct injection {
+	char *method;  /* "GET", or "*" */
+	char *path;    /* a substring of the raw path */
+	int status;    /* 400..599; 0 cuts the connection */
+	int64_t count; /* how many more times; < 0 for ever */
+};
+
+/* One minute's budget of something; 0 per minute means no limit. */
+struct quota {
+	int64_t per_minute;
+	double tokens;
+	uint64_t filled_ms; /* monotonic */
+};
+
+struct knobs {
+	uint64_t start_latency_ms;     /* between an image at hand and the containers' start */
+	uint64_t log_delay_ms;         /* how long an entry stays invisible to entries:list */
+	uint64_t operation_latency_ms; /* how long create, patch and delete operations take */
+	uint64_t shutdown_grace_ms;    /* SIGTERM to SIGKILL when the emulator itself ends */
+	int64_t max_jobs;              /* per project and location */
+	struct quota run_quota;        /* requests to /v2/projects/ */
+	struct quota log_read_quota;   /* entries:list */
+	struct injection injections[KNOBS_INJECTIONS_MAX];
+	size_t n_injections;
+};
+
+void knobs_init(struct knobs *k);
+void knobs_release(struct knobs *k);
+/* 'METHOD:path-substring:status:count'; the path may hold colons. */
+int knobs_add_injection(struct knobs *k, const char *text, struct err *err);
+/* 'run=N' or 'log-read=N', requests per minute */
+int knobs_set_quota(struct knobs *k, const char *text, struct err *err);
+
+json_t *knobs_show(const struct knobs *k);
+/* Members of o replace what they name; all or nothing. */
+int knobs_update(struct knobs *k, const json_t *o, struct err *err);
+
+/* The status to answer instead (0: cut), or -1 to go on. Counts. */
+int knobs_inject(struct knobs *k, const char *method, const char *path);
+/* True if the request fits into the budget, which it then uses. */
+bool quota_take(struct quota *q);
+
+#endif
