@@ -1,0 +1,196 @@
+/* What a create request may say, how times and commands read, and Go's idea of a JSON object. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/container_spec.h"
+#include "api/fields.h"
+#include "api/format.h"
+
+static json_t *json(const char *text)
+{
+	json_t *o = json_loads(text, JSON_DECODE_ANY, NULL);
+
+	cr_assert_not_null(o, "%s", text);
+	return o;
+}
+
+/* ---- fields ---- */
+
+static const struct field fields[] = {
+	{"Tty", FIELD_BOOL}, {"Cmd", FIELD_WORDS}, {"Env", FIELD_STRINGS}, {"Labels", FIELD_MAP}, {"N", FIELD_INT},
+	{"Image", FIELD_STRING}, {"ConsoleSize", FIELD_SIZE}, {NULL, 0},
+};
+
+Test(fields, names_match_in_any_case_and_unknown_ones_go)
+{
+	json_t *o = json("{\"tty\":true,\"IMAGE\":\"x\",\"Nonsense\":1}"), *want = json("{\"Tty\":true,\"Image\":\"x\"}");
+
+	cr_assert_eq(fields_check(o, "T", fields, NULL), 0);
+	cr_assert(json_equal(o, want));
+	json_decref(o);
+	json_decref(want);
+}
+
+Test(fields, a_string_is_a_list_of_words_where_docker_says_so)
+{
+	json_t *o = json("{\"Cmd\":\"echo hi\"}"), *want = json("{\"Cmd\":[\"echo hi\"]}");
+
+	cr_assert_eq(fields_check(o, "T", fields, NULL), 0);
+	cr_assert(json_equal(o, want));
+	json_decref(o);
+	json_decref(want);
+}
+
+Test(fields, null_fits_everywhere)
+{
+	json_t *o = json("{\"Cmd\":null,\"Tty\":null,\"Labels\":null,\"N\":null}");
+
+	cr_assert_eq(fields_check(o, "T", fields, NULL), 0);
+	json_decref(o);
+}
+
+Test(fields, wrong_types_are_refused_in_gos_words)
+{
+	static const char *const bad[][2] = {
+		{"{\"Image\":3}", "json: cannot unmarshal number into Go struct field T.Image of type string"},
+		{"{\"Tty\":\"x\"}", "json: cannot unmarshal string into Go struct field T.Tty of type bool"},
+		{"{\"Env\":\"x\"}", "json: cannot unmarshal string into Go struct field T.Env of type []string"},
+		{"{\"Env\":[1]}", "json: cannot unmarshal number into Go struct field T.Env of type []string"},
+		{"{\"Cmd\":{}}", "json: cannot unmarshal object into Go struct field T.Cmd of type strslice.StrSlice"},
+		{"{\"Labels\":{\"a\":true}}", "json: cannot unmarshal bool into Go struct field T.Labels of type map[string]string"},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_t *o = json(bad[i][0]);
+		struct err err;
+
+		cr_assert_eq(fields_check(o, "T", fields, &err), -1, "%s", bad[i][0]);
+		cr_assert_str_eq(err.msg, bad[i][1]);
+		cr_assert_eq(err.kind, ERR_INVALID);
+		json_decref(o);
+	}
+}
+
+/* ---- format ---- */
+
+Test(format, durations_read_as_in_docker_ps)
+{
+	static const struct {
+		int64_t seconds;
+		const char *text;
+	} table[] = {
+		{0, "Less than a second"}, {1, "1 second"}, {2, "2 seconds"}, {59, "59 seconds"}, {60, "About a minute"},
+		{119, "About a minute"}, {120, "2 minutes"}, {2700, "45 minutes"}, {3599, "59 minutes"},
+		{3600, "About an hour"}, {5399, "About an hour"}, {5400, "2 hours"}, {47 * 3600, "47 hours"},
+		{48 * 3600, "2 days"}, {14 * 86400, "2 weeks"}, {60 * 86400, "2 months"}, {730 * 86400, "2 years"},
+	};
+	char out[FORMAT_DURATION_MAX];
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		cr_assert_str_eq(format_duration(table[i].seconds * 1000000000, out), table[i].text);
+}
+
+Test(format, commands_quote_words_with_blanks_but_never_the_first)
+{
+	json_t *a = json("[\"my prog\"]"), *b = json("[\"-c\",\"sleep 100\"]");
+	char *text = format_command(a, b);
+
+	cr_assert_str_eq(text, "my prog -c 'sleep 100'");
+	free(text);
+	text = format_command(NULL, NULL);
+	cr_assert_str_eq(text, "");
+	free(text);
+	json_decref(a);
+	json_decref(b);
+}
+
+/* ---- container_spec ---- */
+
+static void expect_host(const char *text, enum err_kind kind, size_t n_warnings)
+{
+	json_t *host = json(text), *warnings = json_array();
+	struct err err = {0};
+	int rc = container_spec_host(host, NULL, warnings, &err);
+
+	cr_assert_eq(rc, kind ? -1 : 0, "%s: %s", text, err.msg);
+	cr_assert_eq(err.kind, kind, "%s: %s", text, err.msg);
+	if (!kind)
+		cr_assert_eq(json_array_size(warnings), n_warnings, "%s", text);
+	json_decref(host);
+	json_decref(warnings);
+}
+
+Test(container_spec, what_the_docker_client_sends_by_itself_is_fine)
+{
+	expect_host("{\"Binds\":null,\"ContainerIDFile\":\"\",\"LogConfig\":{\"Type\":\"\",\"Config\":{}},\"NetworkMode\":"
+		    "\"bridge\",\"PortBindings\":{},\"RestartPolicy\":{\"Name\":\"no\",\"MaximumRetryCount\":0},\"AutoRemove\":"
+		    "true,\"ConsoleSize\":[24,80],\"CapAdd\":null,\"CgroupnsMode\":\"\",\"Dns\":[],\"IpcMode\":\"\",\"PidMode\":\"\","
+		    "\"Privileged\":false,\"UTSMode\":\"\",\"ShmSize\":0,\"MemorySwappiness\":-1,\"OomKillDisable\":false,"
+		    "\"PidsLimit\":0,\"Ulimits\":[],\"MaskedPaths\":null}", ERR_NONE, 0);
+}
+
+Test(container_spec, what_cannot_be_had_is_refused)
+{
+	static const char *const bad[] = {
+		"{\"Privileged\":true}", "{\"CapAdd\":[\"SYS_ADMIN\"]}", "{\"Devices\":[{}]}", "{\"Binds\":[\"/a:/b\"]}",
+		"{\"Binds\":[\"vol:/b\"]}", "{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/a\",\"Target\":\"/b\"}]}",
+		"{\"NetworkMode\":\"host\"}", "{\"NetworkMode\":\"container:x\"}", "{\"PidMode\":\"host\"}",
+		"{\"IpcMode\":\"host\"}", "{\"ReadonlyRootfs\":true}", "{\"SecurityOpt\":[\"no-new-privileges\"]}",
+		"{\"Runtime\":\"kata\"}", "{\"Memory\":1000}", "{\"RestartPolicy\":{\"Name\":\"maybe\"}}",
+		"{\"RestartPolicy\":{\"Name\":\"always\"},\"AutoRemove\":true}", "{\"Tmpfs\":{\"/x\":\"\"}}",
+		"{\"RestartPolicy\":{\"Name\":\"always\",\"MaximumRetryCount\":3}}",
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		expect_host(bad[i], ERR_INVALID, 0);
+	expect_host("{\"NetworkMode\":\"mine\"}", ERR_NOT_FOUND, 0);
+}
+
+Test(container_spec, what_has_no_effect_is_told)
+{
+	expect_host("{\"PortBindings\":{\"80/tcp\":[{}]},\"PublishAllPorts\":true}", ERR_NONE, 1);
+	expect_host("{\"ExtraHosts\":[\"a:1.2.3.4\"],\"CpuShares\":10}", ERR_NONE, 2);
+	expect_host("{\"SecurityOpt\":[\"seccomp=unconfined\"]}", ERR_NONE, 0);
+}
+
+Test(container_spec, defaults_are_filled_in)
+{
+	json_t *host = json("{\"memory\":67108864,\"RestartPolicy\":{\"Name\":\"\"}}"), *warnings = json_array();
+
+	cr_assert_eq(container_spec_host(host, NULL, warnings, NULL), 0);
+	cr_assert_eq(json_integer_value(json_object_get(host, "Memory")), 67108864);
+	cr_assert_str_eq(json_string_value(json_object_get(host, "NetworkMode")), "default");
+	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(host, "RestartPolicy"), "Name")), "no");
+	cr_assert_eq(json_integer_value(json_object_get(host, "ShmSize")), 67108864);
+	json_decref(host);
+	json_decref(warnings);
+}
+
+Test(container_spec, config_is_checked)
+{
+	static const char *const bad[] = {
+		"{}", "{\"Image\":\"\"}", "{\"Image\":\"x\",\"Env\":[\"=x\"]}", "{\"Image\":\"x\",\"WorkingDir\":\"rel\"}",
+		"{\"Image\":\"x\",\"StopSignal\":\"SIGNOPE\"}", "{\"Image\":\"x\",\"Tty\":1}",
+	};
+	struct err err;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_t *o = json(bad[i]);
+
+		cr_assert_eq(container_spec_config(o, &err), -1, "%s", bad[i]);
+		cr_assert_eq(err.kind, ERR_INVALID);
+		json_decref(o);
+	}
+}
+
+Test(container_spec, inspect_shows_every_member)
+{
+	json_t *config = json("{\"Tty\":true,\"Labels\":null}"), *shown = container_spec_shown(config);
+
+	cr_assert(json_is_true(json_object_get(shown, "Tty")));
+	cr_assert(json_is_object(json_object_get(shown, "Labels")));
+	cr_assert(json_is_false(json_object_get(shown, "OpenStdin")));
+	json_decref(config);
+	json_decref(shown);
+}
