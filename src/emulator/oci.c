@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/parse.h"
@@ -14,6 +15,7 @@
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SECRET_MAX (64 * 1024) /* Secret Manager's own limit */
 #define LINE_SIZE 4096
+#define OPEN_FILES 25000 /* Cloud Run's limit */
 
 static const char *get(const json_t *o, const char *key)
 {
@@ -309,6 +311,17 @@ static const char *working_dir(const struct oci_spec *spec)
 	return cwd && *cwd ? cwd : "/";
 }
 
+/* Raising a hard limit takes a capability that root in a container may lack. */
+static json_t *rlimits(void)
+{
+	struct rlimit own;
+	json_int_t n = OPEN_FILES;
+
+	if (getrlimit(RLIMIT_NOFILE, &own) == 0 && own.rlim_max < OPEN_FILES)
+		n = (json_int_t)own.rlim_max;
+	return json_pack("[{s:s, s:I, s:I}]", "type", "RLIMIT_NOFILE", "hard", n, "soft", n);
+}
+
 json_t *oci_config(const struct oci_spec *spec, struct err *err)
 {
 	struct strv args = { 0 };
@@ -329,10 +342,10 @@ json_t *oci_config(const struct oci_spec *spec, struct err *err)
 	if (!env)
 		goto done;
 	oci_user(spec->image->rootfs, spec->image->user, &user);
-	json_t *process = json_pack("{s:b, s:o, s:o, s:o, s:s, s:o, s:b, s:[{s:s, s:i, s:i}]}",
+	json_t *process = json_pack("{s:b, s:o, s:o, s:o, s:s, s:o, s:b, s:o}",
 		"terminal", 0, "user", user_json(&user), "args", strings(&args), "env", env, "cwd", cwd,
 		"capabilities", capabilities(user.uid == 0), "noNewPrivileges", 1,
-		"rlimits", "type", "RLIMIT_NOFILE", "hard", 25000, "soft", 25000);
+		"rlimits", rlimits());
 	if (!process) {
 		err_set(err, ERR_INVALID, "an argument or variable is not UTF-8");
 		goto done;
