@@ -60,7 +60,8 @@ PROTO_OBJ  := $(call obj,$(PROTO_SRC)) $(B)/gen/tunnel.pb-c.o
 AGENT_NET_OBJ := $(filter-out %/http_client.o,$(NET_OBJ))
 
 PROGRAMS := $(addprefix $(B)/bin/,sockerless-gateway sockerless-agent cloudrun-emulator sockerlessctl)
-all: $(PROGRAMS)
+AGENT_IMAGE := $(B)/share/agent-image/index.json
+all: $(PROGRAMS) $(AGENT_IMAGE)
 
 $(B)/bin/sockerless-gateway: $(call obj,$(GW_SRC)) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
 	$(LINK) $(DAEMON_LIBS)
@@ -73,6 +74,15 @@ $(B)/bin/sockerlessctl: $(call obj,$(CTL_SRC)) $(NET_OBJ) $(BASE_OBJ)
 $(B)/bin/sockerless-agent: $(call obj,$(AGENT_SRC)) $(PROTO_OBJ) $(AGENT_NET_OBJ) $(BASE_OBJ)
 	$(if $(SAN),$(LINK) -lprotobuf-c -luv -ljansson -lssl -lcrypto -lpthread,\
 	$(Q)mkdir -p $(@D); echo "  LD      $@"; $(CC) -static $(CFLAGS) $(LDFLAGS) -o $@.debug $^ $(AGENT_LIBS) 2>$@.ldlog || { cat $@.ldlog >&2; exit 1; }; strip -o $@ $@.debug)
+
+# What runs in images is always the static agent, also beside sanitized programs.
+STATIC_AGENT := $(O)/bin/sockerless-agent
+ifneq ($(SAN),)
+$(STATIC_AGENT): $(AGENT_SRC) $(PROTO_SRC) $(NET_SRC) $(BASE_SRC)
+	$(Q)$(MAKE) SAN= $@
+endif
+$(AGENT_IMAGE): $(STATIC_AGENT) deploy/agent-image.sh
+	$(Q)echo "  IMAGE   $(@D)"; deploy/agent-image.sh $(@D) $<
 
 LINK = $(Q)mkdir -p $(@D); echo "  LD      $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
@@ -109,11 +119,67 @@ $(B)/test/emulator_%: $(B)/obj/tests/unit/emulator_%.o $(EMU_LIB_OBJ) $(NET_OBJ)
 unit: $(UNIT_BIN)
 	$(Q)fail=0; for t in $(UNIT_BIN); do $$t -j2 || fail=1; done; exit $$fail
 
+# ---- functional tests: the real docker client against real programs (tests/func/lib.sh) ----
+TEST_IMAGES := $(O)/test-images/.built
+$(TEST_IMAGES): tests/images/build.sh tests/images/static.c $(STATIC_AGENT)
+	$(Q)echo "  IMAGES  $(@D)"; tests/images/build.sh $(@D) $(STATIC_AGENT) && touch $@
+RUN_ENV = BUILD=$(B) IMAGES=$(O)/test-images
+
+func: all $(TEST_IMAGES)
+	$(Q)$(RUN_ENV) tests/func/run
+
+demo: all $(TEST_IMAGES)
+	$(Q)$(RUN_ENV) deploy/demo.sh
+
+bench: all $(TEST_IMAGES) $(B)/test/bench_client
+	$(Q)$(RUN_ENV) tests/bench/run.sh
+$(B)/test/bench_client: $(B)/obj/tests/bench/client.o
+	$(LINK) -lpthread
+
+# ---- fuzzing: each tests/fuzz/<parser>.c includes the .c it feeds and takes the rest from an archive,
+# whose member with the same symbols is then left alone. Corpora run once in `make check`.
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRC))
+FUZZ_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -w
+FUZZ_OBJ := $(patsubst $(B)/%,$(O)/fuzz/%,$(filter-out $(B)/obj/gateway/main.o,$(call obj,$(GW_SRC)) \
+	    $(NET_OBJ) $(BASE_OBJ) $(PROTO_OBJ)))
+$(O)/fuzz/obj/%.o: %.c $(B)/gen/tunnel.pb-c.h
+	$(Q)mkdir -p $(@D); echo "  CC      $< (fuzz)"; \
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+$(O)/fuzz/obj/llhttp/%.o: /usr/share/llhttp/%.c
+	$(Q)mkdir -p $(@D); clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address -c -o $@ $<
+$(O)/fuzz/gen/tunnel.pb-c.o: $(B)/gen/tunnel.pb-c.c
+	$(Q)mkdir -p $(@D); clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address -c -o $@ $<
+$(O)/fuzz/rest.a: $(FUZZ_OBJ)
+	$(Q)rm -f $@; ar rcs $@ $^
+$(O)/fuzz/%: tests/fuzz/%.c $(O)/fuzz/rest.a
+	$(Q)mkdir -p $(@D); echo "  FUZZ    $@"; \
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d -o $@ $< $(O)/fuzz/rest.a $(DAEMON_LIBS)
+
+fuzz-smoke: $(FUZZ_BIN)
+	$(Q)for f in $(FUZZ_BIN); do corpus=tests/fuzz/corpus/$$(basename $$f); mkdir -p $(O)/fuzz/empty; \
+		$$f -runs=0 $$([ -d $$corpus ] && echo $$corpus || echo $(O)/fuzz/empty) >$$f.log 2>&1 || \
+		{ tail -n 40 $$f.log; echo "fuzz corpus of $$f: failed"; exit 1; }; done; \
+	echo "fuzz corpora: $(words $(FUZZ_BIN)) passed, 0 failed"
+
+fuzz: $(FUZZ_BIN)
+	$(Q)for f in $(FUZZ_BIN); do name=$$(basename $$f); mkdir -p $(O)/fuzz/found/$$name; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$name- \
+		$(O)/fuzz/found/$$name $$([ -d tests/fuzz/corpus/$$name ] && echo tests/fuzz/corpus/$$name) || exit 1; done
+
+check: unit fuzz-smoke func
+
+lint: $(B)/gen/tunnel.pb-c.h
+	$(Q)tests/lint/run $(B)
+
+deps:
+	deploy/install-deps.sh
+
 help:
 	@sed -n '/^# *make/s/^# //p; /^# Knobs/,/^$$/s/^# //p' Makefile
 
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit help clean deps check func demo bench lint fuzz
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+.PHONY: all unit help clean deps check func demo bench lint fuzz fuzz-smoke
+-include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)
