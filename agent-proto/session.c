@@ -519,8 +519,8 @@ static int control_message(struct session *s, const uint8_t *p, size_t n, struct
 	return fits ? 0 : -1;
 }
 
-/* Cuts the control stream into records. A record counts as delivered before it is looked at: one
- * that cannot be understood ends this link, but does not come back on the next. */
+/* Cuts the control stream into records. One that cannot be understood ends this link, but counts as
+ * delivered all the same, so that it does not come back on the next. */
 static int take_control(struct session *s, const uint8_t *p, size_t n, struct err *err)
 {
 	struct stream *rx = s->control_rx;
@@ -531,7 +531,7 @@ static int take_control(struct session *s, const uint8_t *p, size_t n, struct er
 	rx->received += n;
 	if (!in_place && buf_append(&rx->keep, p, n) < 0)
 		assert(!"one record and one frame fit");
-	while (rc == 0 && s->control_epoch == epoch) {
+	for (;;) {
 		const uint8_t *q = in_place ? p : buf_head(&rx->keep);
 		size_t left = in_place ? n : rx->keep.len, len;
 
@@ -539,13 +539,14 @@ static int take_control(struct session *s, const uint8_t *p, size_t n, struct er
 			break;
 		len = (size_t)q[0] << 24 | (size_t)q[1] << 16 | (size_t)q[2] << 8 | q[3];
 		if (len == 0 || len > CONTROL_MESSAGE_MAX) {
-			rc = err_set(err, ERR_INVALID, "control record of %zu bytes", len);
+			rc = err_set(rc ? NULL : err, ERR_INVALID, "control record of %zu bytes", len);
 			break;
 		}
 		if (left < RECORD_LENGTH + len)
 			break;
 		rx->delivered += RECORD_LENGTH + len;
-		rc = control_message(s, q + RECORD_LENGTH, len, err);
+		if (control_message(s, q + RECORD_LENGTH, len, rc ? NULL : err) < 0)
+			rc = -1;
 		if (s->control_epoch != epoch)
 			return rc;
 		if (in_place) {
@@ -817,16 +818,9 @@ static void set_credit(struct session *s, const struct hello *h)
 	if (s->credit_out > STREAM_WINDOW_MAX)
 		s->credit_out = STREAM_WINDOW_MAX;
 	/* Streams opened before the first HELLO said what a new stream may send unasked. */
-	HASH_ITER(hh, s->streams, st, next) {
-		size_t credit = st->id % 2 ? s->credit_out : s->credit_in;
-
-		if (st->sender && st->sent_max == st->acked && s->stats.links == 0)
-			st->limit = st->acked + (credit < st->window ? credit : st->window);
-		if (!st->sender && st->granted < st->delivered + credit && s->stats.links == 0) {
-			st->granted = st->delivered + credit;
-			st->keep.max = credit > st->window ? credit : st->window;
-		}
-	}
+	if (s->stats.links == 0)
+		HASH_ITER(hh, s->streams, st, next)
+			stream_set_credit(st, st->id % 2 ? s->credit_out : s->credit_in);
 }
 
 static void park_senders(struct session *s)

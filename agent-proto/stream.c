@@ -17,16 +17,25 @@ struct stream *stream_new(uint32_t id, bool sender, uint64_t offset, size_t wind
 	st->window = window;
 	if (sender) {
 		st->acked = st->sent = st->sent_max = st->written = st->base = offset;
-		st->limit = offset + (credit < window ? credit : window);
 	} else {
-		size_t most = credit > window ? credit : window;
-
 		st->delivered = st->received = st->told_delivered = offset;
-		st->granted = offset + most;
-		st->told_limit = offset + credit;
-		buf_init(&st->keep, most);
+		buf_init(&st->keep, 0);
 	}
+	stream_set_credit(st, credit);
 	return st;
+}
+
+void stream_set_credit(struct stream *st, size_t credit)
+{
+	size_t most = credit > st->window ? credit : st->window;
+
+	if (st->sender) {
+		st->limit = st->sent_max + (credit < st->window ? credit : st->window);
+		return;
+	}
+	st->granted = st->received + most;
+	st->told_limit = st->received + credit;
+	st->keep.max = most;
 }
 
 void stream_drop_bytes(struct stream *st)

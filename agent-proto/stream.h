@@ -74,6 +74,8 @@ struct stream {
 /* credit: what both sides take as granted before the first ACK. */
 struct stream *stream_new(uint32_t id, bool sender, uint64_t offset, size_t window, size_t credit);
 void stream_free(struct stream *st);
+/* Before the first byte: what both sides take as granted is this. */
+void stream_set_credit(struct stream *st, size_t credit);
 void stream_drop_bytes(struct stream *st); /* the memory; offsets stay */
 void stream_trim(struct stream *st);       /* give back memory not used since the last trim */
 

@@ -547,3 +547,825 @@ Test(pair, no_frame_is_longer_than_the_limit)
 	while (session_next_frame(A.s, &f, now))
 		cr_assert(f.head_len + f.body_len <= FRAME_MAX);
 }
+
+/* ---- window ------------------------------------------------------------------------------------ */
+
+Test(pair, window_zero_stops_the_sender_and_opens_again)
+{
+	G.got[3].appetite = 1000;
+	cr_assert_eq(put(out_a, 1 << 20), 256 * 1024, "never more than the window");
+	cr_assert_eq(stream_space(out_a), 0);
+	quiet();
+	cr_assert_eq(G.got[3].offset, 1000);
+	cr_assert_eq(stream_kept(out_g), 256 * 1024 - 1000);
+	cr_assert_eq(stream_acked(out_a), 1000);
+	cr_assert_eq(A.got[3].writables, 1);
+	cr_assert_eq(put(out_a, 1 << 20), 1000);
+	quiet();
+	cr_assert_eq(stream_kept(out_g), 256 * 1024, "what is kept never passes the window");
+	G.got[3].appetite = UINT64_MAX;
+	stream_resume(out_g);
+	quiet();
+	cr_assert_eq(stream_kept(out_g), 0);
+	cr_assert_eq(stream_space(out_a), 256 * 1024);
+	cr_assert_eq(A.got[3].writables, 2);
+}
+
+Test(pair, credit_is_renewed_before_the_sender_runs_dry)
+{
+	/* Delivered at once, acknowledged at half a window without waiting for a tick. */
+	struct stream *small_g = session_open(G.s, 4, 0, 32 * 1024);
+	struct seen f;
+
+	session_open(A.s, 4, 0, 32 * 1024);
+	put(small_g, 32 * 1024);
+	settle();
+	cr_assert_eq(stream_acked(small_g), 32 * 1024);
+	cr_assert_eq(hear_data(&A, 4, 32 * 1024, 100), 0);
+	f = next_of(&A);
+	cr_assert_eq(f.type, 0, "a hundred bytes are not worth a frame of their own");
+}
+
+Test(pair, late_acknowledgement_rides_with_data)
+{
+	cr_assert_eq(hear_data(&A, 2, 0, 10), 0);
+	cr_assert_eq(next_of(&A).type, 0);
+	put(out_a, 1);
+	struct seen f = next_of(&A);
+	cr_assert_eq(f.type, ACK);
+	cr_assert_eq(f.id, 2);
+	cr_assert_eq(f.a, 10);
+	cr_assert_eq(next_of(&A).type, DATA);
+}
+
+Test(pair, late_acknowledgement_leaves_after_25_ms)
+{
+	cr_assert_eq(hear_data(&A, 2, 0, 10), 0);
+	cr_assert_leq(session_tick(A.s, now), now + 25);
+	now += 24;
+	session_tick(A.s, now);
+	cr_assert_eq(next_of(&A).type, 0);
+	now += 1;
+	session_tick(A.s, now);
+	cr_assert_eq(next_of(&A).type, ACK);
+}
+
+Test(pair, credit_is_absolute_and_never_revoked)
+{
+	struct seen f;
+
+	G.got[3].appetite = 0;
+	put(out_a, 256 * 1024);
+	settle();
+	cr_assert_eq(hear_numbers(&A, ACK, 3, 5000, 300000), 0);
+	cr_assert_eq(hear_numbers(&A, ACK, 3, 5000, 300000), 0, "twice is once");
+	cr_assert_eq(hear_numbers(&A, ACK, 3, 4000, 1000), 0, "an older one changes nothing");
+	cr_assert_eq(stream_acked(out_a), 5000);
+	cr_assert_eq(put(out_a, 100000), 5000);
+	f = next_of(&A);
+	cr_assert_eq(f.type, DATA);
+	cr_assert_eq(f.a, 256 * 1024);
+	cr_assert_eq(f.body, 5000);
+}
+
+Test(pair, acknowledging_unsent_bytes_is_an_error)
+{
+	put(out_a, 10);
+	cr_assert_eq(hear_numbers(&A, ACK, 3, 1, 100000), -1);
+	settle();
+	cr_assert_eq(hear_numbers(&A, ACK, 3, 11, 100000), -1, "that would be the FIN");
+	stream_fin(out_a);
+	next_of(&A);
+	cr_assert_eq(hear_numbers(&A, ACK, 3, 11, 100000), 0);
+	cr_assert(stream_fin_acked(out_a));
+}
+
+Test(pair, reserve_and_commit_fill_the_ring_to_its_end)
+{
+	uint64_t total = 0;
+
+	while (total < 3 * 256 * 1024) {
+		size_t n;
+		uint8_t *p = stream_reserve(out_a, 10007, &n);
+
+		if (!p) {
+			settle();
+			continue;
+		}
+		cr_assert(n > 0 && n <= 10007);
+		for (size_t i = 0; i < n; i++)
+			p[i] = pattern(3, total + i);
+		stream_commit(out_a, n);
+		total += n;
+	}
+	quiet();
+	cr_assert_eq(G.got[3].offset, total);
+}
+
+/* ---- what a peer may and may not send ------------------------------------------------------------ */
+
+Test(pair, duplicates_and_overlaps_are_cut_silently)
+{
+	struct session_stats stats;
+
+	cr_assert_eq(hear_data(&G, 3, 0, 100), 0);
+	cr_assert_eq(hear_data(&G, 3, 0, 100), 0);
+	cr_assert_eq(hear_data(&G, 3, 50, 10), 0);
+	cr_assert_eq(hear_data(&G, 3, 90, 20), 0);
+	cr_assert_eq(G.got[3].offset, 110);
+	session_stats(G.s, &stats);
+	cr_assert_eq(stats.duplicate_bytes, 100 + 10 + 10);
+	cr_assert_eq(stats.bytes_in, 230);
+}
+
+Test(pair, gap_ends_the_link)
+{
+	cr_assert_eq(hear_data(&G, 3, 0, 100), 0);
+	cr_assert_eq(hear_data(&G, 3, 101, 1), -1);
+	cr_assert(strstr(last_error.msg, "gap"));
+	cr_assert_eq(G.got[3].offset, 100);
+}
+
+Test(pair, exceeding_credit_resets_that_stream_only)
+{
+	struct stream *five = session_open(G.s, 5, 0, 1000); /* the floor is what HELLO granted */
+	struct seen f;
+
+	cr_assert_not_null(five);
+	quiet();
+	G.got[5].appetite = 0;
+	for (uint64_t at = 0; at < 256 * 1024; at += 32 * 1024)
+		cr_assert_eq(hear_data(&G, 5, at, 32 * 1024), 0);
+	cr_assert_eq(G.got[5].resets, 0);
+	cr_assert_eq(stream_kept(five), 256 * 1024);
+	cr_assert_eq(hear_data(&G, 5, 256 * 1024, 1), 0);
+	cr_assert_eq(G.got[5].resets, 1);
+	cr_assert_eq(G.got[5].reset_code, RESET_FLOW_ERROR);
+	f = next_of(&G);
+	cr_assert_eq(f.type, RESET);
+	cr_assert_eq(f.id, 5);
+	cr_assert_eq(f.a, RESET_FLOW_ERROR);
+	cr_assert_eq(stream_kept(five), 0);
+	cr_assert_eq(hear_data(&G, 3, 0, 100), 0);
+	cr_assert_eq(G.got[3].offset, 100);
+}
+
+Test(pair, fin_stands_where_the_bytes_end)
+{
+	cr_assert_eq(hear_data(&G, 3, 0, 100), 0);
+	cr_assert_eq(hear_numbers(&G, FIN, 3, 101, NOTHING64), -1);
+	cr_assert_eq(hear_numbers(&G, FIN, 3, 99, NOTHING64), -1);
+	cr_assert_eq(hear_numbers(&G, FIN, 3, 100, NOTHING64), 0);
+	cr_assert_eq(hear_numbers(&G, FIN, 3, 100, NOTHING64), 0);
+	cr_assert_eq(G.got[3].fins, 1);
+	cr_assert_eq(hear_data(&G, 3, 0, 100), 0, "a repeat is no news");
+	cr_assert_eq(hear_data(&G, 3, 100, 1), -1);
+}
+
+Test(pair, fin_waits_for_the_kept_bytes)
+{
+	G.got[3].appetite = 50;
+	put(out_a, 100);
+	stream_fin(out_a);
+	quiet();
+	cr_assert_eq(G.got[3].fins, 0);
+	cr_assert(stream_fin_received(out_g));
+	cr_assert_not(stream_fin_acked(out_a));
+	G.got[3].appetite = 100;
+	stream_resume(out_g);
+	settle(); /* no tick: the end is acknowledged at once */
+	cr_assert_eq(G.got[3].fins, 1);
+	cr_assert(stream_fin_acked(out_a));
+}
+
+Test(pair, frames_that_are_not_frames_are_refused)
+{
+	static const struct {
+		const char *what;
+		uint8_t bytes[16];
+		size_t n;
+	} bad[] = {
+		{ "nothing", { 0 }, 0 },
+		{ "type 0", { 0, 3, 0, 1 }, 4 },
+		{ "type 6", { 6, 3, 0, 1 }, 4 },
+		{ "data without a payload", { DATA, 3, 0 }, 3 },
+		{ "data without an offset", { DATA, 3 }, 2 },
+		{ "a number that does not end", { DATA, 3, 0x80 }, 3 },
+		{ "a number in a longer form than needed", { DATA, 3, 0x80, 0, 1 }, 5 },
+		{ "a stream id beyond 32 bits", { DATA, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 1 }, 8 },
+		{ "an offset beyond 2^62",
+		  { DATA, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1 }, 12 },
+		{ "a number of ten bytes",
+		  { DATA, 3, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 1 }, 13 },
+		{ "bytes after an ACK", { ACK, 2, 0, 0, 0 }, 5 },
+		{ "bytes after a FIN", { FIN, 3, 0, 0 }, 4 },
+		{ "an empty link message", { CONTROL }, 1 },
+		{ "a link message that is not protobuf", { CONTROL, 0xff, 0xff }, 3 },
+		{ "data on a stream of the gateway's own", { DATA, 2, 0, 1 }, 4 },
+		{ "the end of a control stream", { FIN, 1, 0 }, 3 },
+		{ "a reset of a control stream", { RESET, 1, 1 }, 3 },
+		{ "an acknowledgement for a stream we receive", { ACK, 3, 0, 0 }, 4 },
+	};
+	uint8_t *big = xcalloc(1, FRAME_MAX + 1);
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_expect_eq(hear(&G, bad[i].bytes, bad[i].n), -1, "%s", bad[i].what);
+	big[0] = DATA;
+	big[1] = 3;
+	cr_expect_eq(hear(&G, big, FRAME_MAX + 1), -1, "a frame beyond the limit");
+	free(big);
+	cr_assert_eq(G.got[3].offset, 0);
+}
+
+Test(pair, unknown_stream_is_answered)
+{
+	struct seen f;
+
+	cr_assert_eq(hear_data(&G, 201, 0, 5), 0);
+	f = next_of(&G);
+	cr_assert_eq(f.type, RESET);
+	cr_assert_eq(f.id, 201);
+	cr_assert_eq(f.a, RESET_UNKNOWN_STREAM);
+	cr_assert_eq(hear_numbers(&G, RESET, 201, RESET_CANCELLED, NOTHING64), 0);
+	cr_assert_eq(hear_numbers(&G, ACK, 200, 0, 0), 0);
+	cr_assert_eq(next_of(&G).type, 0);
+}
+
+Test(pair, strays_are_answered_in_bounded_memory)
+{
+	unsigned resets = 0;
+
+	for (uint32_t id = 101; id < 100101; id += 2)
+		cr_assert_eq(hear_data(&G, id, 0, 1), 0);
+	for (struct seen f; (f = next_of(&G)).type; resets++)
+		cr_assert_eq(f.type, RESET);
+	cr_assert(resets > 0 && resets <= 64);
+}
+
+/* ---- giving up and closing ---------------------------------------------------------------------- */
+
+Test(pair, reset_is_heard_once)
+{
+	put(out_a, 100000);
+	stream_reset(out_a, RESET_CANCELLED);
+	quiet();
+	cr_assert_eq(G.got[3].resets, 1);
+	cr_assert_eq(G.got[3].reset_code, RESET_CANCELLED);
+	cr_assert_eq(A.got[3].resets, 0);
+	cr_assert_eq(put(out_a, 1), 0);
+	stream_close(out_a);
+	stream_close(out_g);
+	quiet();
+	resume();
+	cr_assert_eq(G.got[3].resets, 1);
+}
+
+Test(pair, receiver_that_closes_tells_the_sender)
+{
+	stream_close(out_g);
+	quiet();
+	cr_assert_eq(A.got[3].resets, 1);
+	cr_assert_eq(A.got[3].reset_code, RESET_CANCELLED);
+}
+
+Test(pair, cancellation_survives_the_cut_that_swallowed_it)
+{
+	stream_close(out_g);
+	say(&G);
+	cut();
+	cr_assert_eq(A.got[3].resets, 0);
+	put(out_a, 100000);
+	resume();
+	cr_assert_eq(A.got[3].resets, 1);
+	cr_assert_eq(A.got[3].reset_code, RESET_CANCELLED);
+}
+
+Test(pair, closed_sender_is_kept_until_all_is_acknowledged)
+{
+	struct session_stats stats;
+
+	G.got[3].appetite = 10;
+	put(out_a, 200000);
+	stream_fin(out_a);
+	stream_close(out_a);
+	quiet();
+	cr_assert_null(session_stream(A.s, 3));
+	cut();
+	resume();
+	session_stats(A.s, &stats);
+	cr_assert_eq(stats.replay_bytes, 200000 - 10);
+	G.got[3].appetite = UINT64_MAX;
+	stream_resume(out_g);
+	quiet();
+	cr_assert_eq(G.got[3].offset, 200000);
+	cr_assert_eq(G.got[3].fins, 1);
+	session_stats(A.s, &stats);
+	cr_assert_eq(stats.replay_bytes, 0);
+}
+
+Test(pair, last_acknowledgement_lost_is_no_loss)
+{
+	G.close_on_fin = true;
+	put(out_a, 1000);
+	stream_fin(out_a);
+	say(&A);
+	while (A.out.head < A.out.tail) {
+		struct frame_copy f = A.out.v[A.out.head++];
+
+		cr_assert_eq(hear(&G, f.p, f.n), 0);
+		free(f.p);
+	}
+	cr_assert_eq(G.got[3].fins, 1);
+	say(&G);
+	cut(); /* the gateway has closed the stream; the agent knows nothing of it */
+	cr_assert_not(stream_fin_acked(out_a));
+	resume();
+	cr_assert(stream_fin_acked(out_a));
+	cr_assert_eq(A.got[3].resets, 0);
+}
+
+Test(pair, closed_streams_are_forgotten_once_the_peer_must_know)
+{
+	struct session_stats stats;
+
+	G.close_on_fin = true;
+	for (uint32_t id = 11; id < 251; id += 2) {
+		struct stream *st = session_open(A.s, id, 0, 65536);
+
+		session_open(G.s, id, 0, 65536);
+		put(st, 10);
+		stream_fin(st);
+		stream_close(st);
+	}
+	quiet();
+	now += 5000;
+	quiet();
+	/* Nothing is left to list: both HELLO and WELCOME hold channels 0 and 1 only. */
+	struct hello h = hello_for(&A);
+	session_hello(A.s, &h, now);
+	cr_assert_eq(h.n_streams, 4);
+	hello_release(&h);
+	session_stats(A.s, &stats);
+	cr_assert_eq(stats.streams, 2);
+}
+
+Test(pair, stream_cancelled_before_its_exec_arrived_stays_cancelled)
+{
+	struct stream *g9;
+
+	cut();
+	control(&G, CONTROL_EXEC, 4, 0);
+	g9 = session_open(G.s, 9, 0, 65536);
+	stream_close(g9);
+	greet(false);
+	say(&G); /* EXEC precedes the RESET */
+	while (G.out.head < G.out.tail) {
+		struct frame_copy f = G.out.v[G.out.head++];
+
+		cr_assert_eq(hear(&A, f.p, f.n), 0);
+		if (A.log_len && !session_stream(A.s, 9))
+			session_open(A.s, 9, 0, 65536);
+		free(f.p);
+	}
+	quiet();
+	cr_assert_eq(A.got[9].resets, 1);
+}
+
+/* Callbacks that pull the rug: close the stream, open another. */
+static size_t on_data_closing(void *ctx, struct stream *st, const uint8_t *p, size_t n)
+{
+	struct side *x = ctx;
+	uint32_t id = stream_id(st);
+
+	stream_close(st);
+	for (size_t i = 0; i < n; i++)
+		cr_assert_eq(p[i], pattern(id, x->got[id].offset + i));
+	session_open(x->s, id + 2, 0, 65536);
+	return n;
+}
+
+Test(session, stream_may_be_closed_in_its_own_callback)
+{
+	struct session_ops closing = ops;
+	struct session_stats stats;
+
+	session_free(G.s);
+	closing.on_data = on_data_closing;
+	G.s = session_new(SESSION_GATEWAY, gateway_id, &closing, &G);
+	open_pair(1, 256 * 1024);
+	connect_new();
+	put(out_a, 100000);
+	quiet();
+	cr_assert_null(session_stream(G.s, 3));
+	cr_assert_not_null(session_stream(G.s, 5));
+	cr_assert_eq(A.got[3].resets, 1);
+	session_stats(G.s, &stats);
+	cr_assert_eq(stats.kept_bytes, 0);
+}
+
+/* ---- control ------------------------------------------------------------------------------------ */
+
+Test(pair, latest_resize_wins_and_no_signal_is_lost)
+{
+	control(&G, CONTROL_RESIZE, 1, 10);
+	control(&G, CONTROL_RESIZE, 1, 20);
+	control(&G, CONTROL_SIGNAL, 1, 2);
+	control(&G, CONTROL_RESIZE, 1, 30);
+	control(&G, CONTROL_RESIZE, 2, 99);
+	control(&G, CONTROL_RESIZE, 2, 40);
+	control(&G, CONTROL_SIGNAL, 1, 2);
+	quiet();
+	cr_assert_str_eq(A.log, "resize 1 20, signal 1 2, resize 1 30, resize 2 40, signal 1 2");
+}
+
+Test(pair, control_beyond_the_backlog_is_refused)
+{
+	struct control c = { .type = CONTROL_EXEC, .channel = 2 };
+	char *big = xmalloc(400 * 1024);
+	size_t queued = 0;
+
+	memset(big, 'x', 400 * 1024);
+	big[400 * 1024 - 1] = '\0';
+	c.exec.exec_id = (char *)"";
+	strv_add(&c.exec.argv, big);
+	cut();
+	while (session_send(G.s, &c, &last_error) == 0)
+		queued++;
+	cr_assert_eq(queued, 10);
+	cr_assert_eq(last_error.kind, ERR_UNAVAILABLE);
+	strv_add(&c.exec.argv, big);
+	cr_assert_eq(session_send(G.s, &c, &last_error), -1);
+	cr_assert_eq(last_error.kind, ERR_LIMIT);
+	strv_release(&c.exec.argv);
+	free(big);
+	resume();
+	cr_assert(strlen(A.log) == queued * strlen("exec 2 0, ") - 2, "%s", A.log);
+}
+
+Test(pair, control_in_the_wrong_direction_is_refused_and_not_repeated)
+{
+	control(&A, CONTROL_EXEC, 5, 0); /* an agent that starts processes at the gateway */
+	control(&A, CONTROL_EXIT, 2, 3);
+	say(&A);
+	cr_assert_eq(A.out.tail, 1);
+	cr_assert_eq(hear(&G, A.out.v[0].p, A.out.v[0].n), -1);
+	resume();
+	cr_assert_str_eq(G.log, "exit 2 3");
+}
+
+Test(pair, record_length_beyond_the_limit_is_refused)
+{
+	static const uint8_t f[] = { DATA, 1, 0, 0x00, 0x08, 0x00, 0x01, 0 }; /* 512 KiB and one */
+
+	cr_assert_eq(hear(&G, f, sizeof(f)), -1);
+}
+
+Test(pair, goaway_reaches_the_agent_on_this_link_only)
+{
+	struct control c = { .type = CONTROL_GOAWAY };
+
+	c.goaway.reconnect_within_ms = 9;
+	cr_assert_eq(session_send(G.s, &c, NULL), 0);
+	cut();
+	resume();
+	cr_assert_str_eq(A.log, "");
+	cr_assert_eq(session_send(G.s, &c, NULL), 0);
+	quiet();
+	cr_assert_str_eq(A.log, "goaway 0 0");
+}
+
+/* ---- time --------------------------------------------------------------------------------------- */
+
+Test(pair, pings_every_five_seconds_while_processes_run)
+{
+	struct session_stats stats;
+	uint64_t due = session_tick(A.s, now);
+
+	quiet();
+	due = session_tick(A.s, now);
+	cr_assert_leq(due, now + 5000);
+	now = due - 1;
+	session_tick(A.s, now);
+	cr_assert_eq(next_of(&A).type, 0);
+	now = due;
+	session_tick(A.s, now);
+	say(&A);
+	cr_assert_eq(A.out.tail, 1);
+	now += 40;
+	cr_assert_eq(hear(&G, A.out.v[0].p, A.out.v[0].n), 0);
+	wire_clear(&A.out);
+	settle();
+	session_stats(A.s, &stats);
+	cr_assert_eq(stats.rtt_us, 40000);
+	cr_assert_eq(session_silent_ms(A.s, now + 77), 77);
+}
+
+Test(session, pings_every_ten_seconds_when_idle)
+{
+	connect_new();
+	uint64_t up = now;
+	cr_assert_eq(session_tick(A.s, now), up + 10000);
+}
+
+Test(pair, idle_streams_give_their_memory_back)
+{
+	size_t n;
+	uint8_t *before, *after;
+
+	put(out_a, 256 * 1024);
+	quiet();
+	for (int i = 0; i < 2; i++) {
+		now += 5000;
+		quiet();
+	}
+	before = stream_reserve(out_a, 256 * 1024, &n);
+	cr_assert_not_null(before);
+	cr_assert_eq(n, 256 * 1024, "an empty ring starts at its beginning");
+	stream_commit(out_a, 0);
+	after = stream_reserve(out_a, 1, &n);
+	cr_assert_eq(before, after);
+	stream_commit(out_a, 0);
+}
+
+Test(pair, wakes_once_until_drained)
+{
+	unsigned wakes;
+
+	quiet();
+	wakes = A.wakes;
+	put(out_a, 10);
+	put(out_a, 10);
+	control(&A, CONTROL_STARTED, 1, 0);
+	cr_assert_eq(A.wakes, wakes + 1);
+	say(&A);
+	put(out_a, 10);
+	cr_assert_eq(A.wakes, wakes + 2);
+	cut();
+	put(out_a, 10);
+	cr_assert_eq(A.wakes, wakes + 2, "without a link there is nobody to wake");
+}
+
+/* ---- bounds ------------------------------------------------------------------------------------- */
+
+Test(session, opens_no_more_streams_than_allowed)
+{
+	uint32_t id;
+
+	connect_new();
+	for (id = 3; id < 3 + 2 * SESSION_STREAMS_MAX; id += 2)
+		cr_assert_not_null(session_open(A.s, id, 0, 65536));
+	cr_assert_null(session_open(A.s, id, 0, 65536));
+	stream_close(session_stream(A.s, 3));
+	cr_assert_not_null(session_open(A.s, id, 0, 65536));
+	cr_assert_null(session_open(A.s, id, 0, 65536), "an id is open once");
+	/* All of them fit into one HELLO. */
+	cut();
+	struct hello h = hello_for(&A), heard;
+	struct frame_out f;
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	cr_assert(session_next_frame(A.s, &f, now));
+	cr_assert_eq(session_peek_hello(f.head, f.head_len, &heard, &last_error), 0, "%s", last_error.msg);
+	cr_assert_eq(heard.n_streams, SESSION_STREAMS_MAX + 2);
+	hello_release(&heard);
+}
+
+Test(session, hello_with_a_full_table_and_long_errors_fits)
+{
+	struct hello h = hello_for(&A), heard;
+	struct frame_out f;
+
+	h.n_procs = CONTROL_PROCS_MAX;
+	h.procs = xcalloc(h.n_procs, sizeof(*h.procs));
+	for (size_t i = 0; i < h.n_procs; i++) {
+		struct proc_row *row = &h.procs[i];
+
+		*row = (struct proc_row){ .channel = (uint32_t)i + 1, .state = PROC_EXITED, .pid = 1 << 21 };
+		row->exec_id = xmalloc(65);
+		snprintf(row->exec_id, 65, "%064zx", i);
+		memset(row->spec_hash, 0xee, sizeof(row->spec_hash));
+		row->exit = (struct exit_status){ .code = 127, .final_offset = 1ull << 60,
+						  .started_ns = INT64_MAX, .finished_ns = INT64_MAX };
+		row->exit.error = xmalloc(1001);
+		memset(row->exit.error, 'e', 1000);
+		row->exit.error[1000] = '\0';
+	}
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	cr_assert(session_next_frame(A.s, &f, now));
+	cr_assert_eq(session_peek_hello(f.head, f.head_len, &heard, &last_error), 0, "%s", last_error.msg);
+	cr_assert_eq(heard.n_procs, CONTROL_PROCS_MAX);
+	cr_assert_eq(heard.procs[5].exit.error[0], 'e');
+	hello_release(&heard);
+}
+
+/* ---- resuming ----------------------------------------------------------------------------------- */
+
+Test(pair, resume_continues_with_kept_bytes_on_both_sides)
+{
+	struct session_stats stats;
+
+	G.got[3].appetite = 70000;
+	A.got[2].appetite = 5;
+	put(out_a, 150000);
+	put(in_g, 50000);
+	quiet();
+	cut();
+	put(out_a, 50000);
+	resume();
+	cr_assert_eq(G.got[3].offset, 70000);
+	G.got[3].appetite = A.got[2].appetite = UINT64_MAX;
+	stream_resume(out_g);
+	stream_resume(in_a);
+	quiet();
+	cr_assert_eq(G.got[3].offset, 200000);
+	cr_assert_eq(A.got[2].offset, 50000);
+	session_stats(G.s, &stats);
+	cr_assert_eq(stats.links, 2);
+	cr_assert_eq(stats.duplicate_bytes, 0, "the sender starts where the receiver stopped");
+}
+
+Test(pair, exit_is_known_early_and_complete_late)
+{
+	/* Control overtakes data; final_offset says when the exit may be shown (R10). */
+	struct stream *st = out_a;
+
+	G.got[3].appetite = 10;
+	put(st, 100000);
+	stream_fin(st);
+	control(&A, CONTROL_EXIT, 1, 42);
+	say(&A);
+	cut();
+	resume();
+	cr_assert_str_eq(G.log, "exit 1 42");
+	cr_assert_lt(stream_delivered(out_g), 100000);
+	G.got[3].appetite = UINT64_MAX;
+	stream_resume(out_g);
+	quiet();
+	cr_assert_eq(stream_delivered(out_g), 100000);
+	cr_assert_eq(G.got[3].fins, 1);
+	cr_assert_str_eq(G.log, "exit 1 42");
+}
+
+Test(pair, agent_stream_the_gateway_does_not_have_is_reset)
+{
+	session_open(A.s, 9, 0, 65536);
+	resume();
+	cr_assert_eq(A.got[9].resets, 1);
+	cr_assert_eq(A.got[9].reset_code, RESET_UNKNOWN_STREAM);
+	cr_assert_eq(A.got[3].resets, 0);
+}
+
+Test(pair, impossible_position_is_lost_loudly_on_both_sides)
+{
+	struct hello h, heard;
+	struct frame_out f;
+
+	put(in_g, 1000);
+	quiet();
+	cut();
+	h = hello_for(&A);
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	cr_assert(session_next_frame(A.s, &f, now));
+	cr_assert_eq(session_peek_hello(f.head, f.head_len, &heard, &last_error), 0);
+	for (size_t i = 0; i < heard.n_streams; i++)
+		if (heard.streams[i].id == 2)
+			heard.streams[i].received = heard.streams[i].delivered = 2000;
+	cr_assert_eq(session_accept(G.s, &heard, false, now, &last_error), 0);
+	hello_release(&heard);
+	cr_assert_eq(G.got[2].resets, 1);
+	cr_assert_eq(G.got[2].reset_code, RESET_LOST);
+	settle();
+	cr_assert_eq(A.got[2].resets, 1);
+	cr_assert_eq(A.got[2].reset_code, RESET_LOST);
+	put(out_a, 10);
+	quiet();
+	cr_assert_eq(G.got[3].offset, 10, "the other streams live");
+}
+
+static void new_gateway(uint8_t id)
+{
+	uint8_t own[BOOT_ID_LEN];
+
+	cut();
+	session_free(G.s);
+	free(G.out.v);
+	memset(own, id, sizeof(own));
+	side_init(&G, SESSION_GATEWAY, own);
+}
+
+Test(pair, resume_needs_the_same_gateway_session)
+{
+	struct hello h, heard;
+	struct frame_out f;
+
+	new_gateway(8);
+	h = hello_for(&A);
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	cr_assert(session_next_frame(A.s, &f, now));
+	cr_assert_eq(session_peek_hello(f.head, f.head_len, &heard, &last_error), 0);
+	cr_assert_eq(session_accept(G.s, &heard, false, now, &last_error), -1);
+	hello_release(&heard);
+}
+
+Test(pair, new_gateway_adopts_a_running_agent)
+{
+	/* The old gateway had delivered 70000 of 150000 bytes and sent 40000 of stdin, of which the
+	 * process had read 5. */
+	G.got[3].appetite = 70000;
+	A.got[2].appetite = 5;
+	put(out_a, 150000);
+	put(in_g, 40000);
+	control(&G, CONTROL_SIGNAL, 1, 1);
+	quiet();
+	control(&A, CONTROL_EXIT, 1, 1); /* told by HELLO's table: not sent again */
+	new_gateway(8);
+	G.got[3].offset = 70000;
+	out_g = session_open(G.s, 3, 70000, 256 * 1024);
+	in_g = session_open(G.s, 2, 40000, 256 * 1024);
+	control(&G, CONTROL_SIGNAL, 1, 9);
+	greet(true);
+	control(&A, CONTROL_EXIT, 2, 2); /* after HELLO: nobody else will tell */
+	settle();
+	cr_assert_str_eq(A.log, "signal 1 1, signal 1 9");
+	cr_assert_str_eq(G.log, "exit 2 2");
+	put(in_g, 1000);
+	A.got[2].appetite = UINT64_MAX;
+	stream_resume(in_a);
+	quiet();
+	cr_assert_eq(G.got[3].offset, 150000);
+	cr_assert_eq(A.got[2].offset, 41000);
+	put(out_a, 200000);
+	stream_fin(out_a);
+	quiet();
+	cr_assert_eq(G.got[3].offset, 350000);
+	cr_assert_eq(G.got[3].fins, 1);
+	cr_assert_eq(A.got[3].resets + A.got[2].resets + G.got[3].resets + G.got[2].resets, 0);
+	resume();
+	cr_assert_str_eq(A.log, "signal 1 1, signal 1 9");
+}
+
+Test(pair, adoption_grants_no_credit_twice)
+{
+	/* A process that does not read, and gateways that come and go: its kept bytes stay bounded. */
+	A.got[2].appetite = 0;
+	put(in_g, 256 * 1024);
+	quiet();
+	cr_assert_eq(stream_kept(in_a), 256 * 1024);
+	for (uint8_t id = 8; id < 12; id++) {
+		new_gateway(id);
+		out_g = session_open(G.s, 3, 0, 256 * 1024);
+		in_g = session_open(G.s, 2, 256 * 1024, 256 * 1024);
+		greet(true);
+		put(in_g, 256 * 1024);
+		quiet();
+		cr_assert_eq(stream_kept(in_a), 256 * 1024);
+		cr_assert_eq(A.got[2].resets, 0);
+	}
+}
+
+Test(pair, new_gateway_that_takes_nothing_over_resets_everything)
+{
+	new_gateway(8);
+	greet(true);
+	settle();
+	cr_assert_eq(A.got[2].reset_code, RESET_UNKNOWN_STREAM);
+	cr_assert_eq(A.got[3].reset_code, RESET_UNKNOWN_STREAM);
+	cr_assert(session_link_up(A.s));
+}
+
+Test(session, exec_queued_before_a_lost_first_welcome_runs_once)
+{
+	for (int i = 0; i < 3; i++) {
+		if (i == 1)
+			control(&G, CONTROL_EXEC, 2, 0);
+		greet(true);
+		say(&G);
+		cut();
+	}
+	connect_new();
+	cut();
+	resume();
+	cr_assert_str_eq(A.log, "exec 2 0");
+}
+
+Test(session, refusal_is_a_verdict)
+{
+	struct hello h = hello_for(&A);
+	struct frame_out f;
+	struct buf b;
+	uint32_t after = 0;
+
+	buf_init(&b, 4096);
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	cr_assert(session_next_frame(A.s, &f, now));
+	cr_assert_eq(session_refusal(WELCOME_RETRY, 1500, "busy", &b, &last_error), 0);
+	cr_assert_eq(hear(&A, buf_head(&b), b.len), 0);
+	buf_release(&b);
+	cr_assert_not(session_link_up(A.s));
+	cr_assert_eq(session_verdict(A.s, &after), WELCOME_RETRY);
+	cr_assert_eq(after, 1500);
+}
