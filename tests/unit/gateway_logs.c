@@ -347,9 +347,14 @@ Test(logs, a_record_cut_by_the_runs_end_is_mended_at_every_byte)
 
 Test(logs, cursors_stand_through_the_mending)
 {
-	/* One cursor in the middle of the record, one that has read all of it, one line cursor. */
+	/* One cursor in the middle of the record, one that has read all of it, one that has it in its
+	 * buffer, and one line cursor. */
 	for (size_t cut = 1; cut <= 40; cut++) {
-		struct log_cursor *now, *start;
+		struct log_cursor *now, *start, *slow;
+		const uint8_t *p;
+		uint8_t tag;
+		int64_t t;
+		size_t n;
 		struct log_query q = all();
 		struct log_lines *lines;
 		struct buf s, out[3], text_out;
@@ -361,11 +366,16 @@ Test(logs, cursors_stand_through_the_mending)
 		begin(boot_a);
 		bufs_init(out);
 		buf_init(&text_out, MAX);
-		start = log_cursor_new(l, LOG_FROM_START);
-		lines = log_lines_new(l, &q);
 		buf_init(&s, MAX);
+		text(&s, 1, 1, "-");
+		append_all(&s);
+		slow = log_cursor_new(l, LOG_FROM_START);
+		start = log_cursor_new(l, LOG_FROM_NOW);
+		lines = log_lines_new(l, &q);
 		text(&s, 1, 1, "0123456789012345678901234567890");
 		append(buf_head(&s), cut);
+		cr_assert_eq(log_cursor_next(slow, &tag, &t, &p, &n, NULL), 1);
+		cr_assert_eq(n, 1);
 		now = log_cursor_new(l, LOG_FROM_NOW);
 		read_raw(start, out);
 		read_lines_of(lines, false, &text_out);
@@ -380,14 +390,17 @@ Test(logs, cursors_stand_through_the_mending)
 		read_raw(now, out);
 		expect_bytes(&out[0], want, strlen(want));
 		bufs_release(out);
+		read_raw(slow, out);
+		expect_bytes(&out[0], want, strlen(want));
+		bufs_release(out);
 		read_lines_of(lines, true, &text_out);
 		free(want);
-		want = seen ? xasprintf("1:%.*s|2:next|", (int)seen, "0123456789012345678901234567890")
-			    : xstrdup("2:next|");
+		want = xasprintf("1:-%.*s|2:next|", (int)seen, "0123456789012345678901234567890");
 		expect_bytes(&text_out, want, strlen(want));
 		buf_release(&text_out);
 		log_cursor_free(start);
 		log_cursor_free(now);
+		log_cursor_free(slow);
 		log_lines_free(lines);
 	}
 }
@@ -450,6 +463,29 @@ Test(logs, a_full_disk_takes_nothing_and_forgets_nothing)
 	cr_expect_eq(log_run_position(l, boot_a), 0);
 	append_all(&s);
 	expect_raw("0123456789");
+}
+
+Test(logs, a_disk_full_at_the_next_run_closes_the_former_one)
+{
+	struct rlimit limit, was;
+	struct buf s;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &was);
+	buf_init(&s, MAX);
+	text(&s, 1, 1, "0123456789");
+	begin(boot_a);
+	append(buf_head(&s), s.len - 5);
+	limit = was;
+	limit.rlim_cur = MARKER + s.len;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	cr_expect_eq(log_begin_run(l, boot_b, 0, NULL), -1);
+	setrlimit(RLIMIT_FSIZE, &was);
+	cr_expect_eq(log_run_position(l, boot_a), -1, "its last record was closed at half");
+	cr_expect_eq(log_append(l, buf_head(&s) + s.len - 5, 5, NULL), -1);
+	begin(boot_b);
+	append_all(&s);
+	expect_raw("012340123456789");
 }
 
 Test(logs, a_damaged_file_is_cut_where_the_damage_begins)
@@ -719,6 +755,29 @@ Test(logs, timestamps_and_details_go_before_each_line)
 	expect_lines(q, true, "1: a\n|1: b\n|1: c|");
 }
 
+Test(logs, a_call_scans_one_slice_at_most)
+{
+	struct log_query q = {.want_stderr = true, .tail = 5};
+	AUTO_FREE char *p = xcalloc(1, 4 * LOG_READ_SLICE);
+	const uint8_t *got;
+	struct log_lines *c;
+	struct buf s;
+	uint8_t tag;
+	size_t n;
+	int r, calls = 0;
+
+	begin(boot_a);
+	buf_init(&s, MAX);
+	record(&s, 1, 1, p, 4 * LOG_READ_SLICE);
+	append_all(&s);
+	c = log_lines_new(l, &q);
+	while ((r = log_lines_next(c, true, &tag, &got, &n, NULL)) == 3)
+		calls++;
+	cr_expect_eq(r, 0);
+	cr_expect_geq(calls, 8, "the count and the reading: %d", calls);
+	log_lines_free(c);
+}
+
 Test(logs, a_runs_end_ends_its_open_lines)
 {
 	struct buf s;
@@ -732,6 +791,18 @@ Test(logs, a_runs_end_ends_its_open_lines)
 	text(&s, 1, 2, "next\n");
 	append_all(&s);
 	expect_lines(all(), false, "1:out open|2:err open|1:next\n|");
+}
+
+Test(logs, one_open_line_is_all_there_is)
+{
+	struct buf s;
+
+	begin(boot_a);
+	buf_init(&s, MAX);
+	text(&s, 1, 1, "open");
+	append_all(&s);
+	expect_lines(all(), false, "");
+	expect_lines(all(), true, "1:open|");
 }
 
 Test(logs, a_long_line_comes_in_pieces_of_16_kib)
