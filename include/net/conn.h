@@ -56,6 +56,7 @@ int conn_shutdown_write(struct conn *c);  /* half-close; 0, CONN_AGAIN (TLS: try
 const char *conn_error(const struct conn *c);          /* why CONN_FAILED or CONN_HANGUP; a sentence */
 const char *conn_peer(const struct conn *c);           /* "127.0.0.1:4711" or "unix" */
 int conn_fd(const struct conn *c);
+uv_loop_t *conn_loop(const struct conn *c);
 bool conn_is_open(const struct conn *c);
 
 /* Stop and free, after this loop round; no callback runs from here on. NULL is fine. */

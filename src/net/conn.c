@@ -951,6 +951,11 @@ int conn_fd(const struct conn *c)
 	return c->fd;
 }
 
+uv_loop_t *conn_loop(const struct conn *c)
+{
+	return c->loop;
+}
+
 bool conn_is_open(const struct conn *c)
 {
 	return c->state == OPEN;
