@@ -351,6 +351,9 @@ static void fill_defaults(json_t *host)
 		json_object_set_new(v, "Type", json_string("json-file"));
 	if (!json_is_object(json_object_get(v, "Config")))
 		json_object_set_new(v, "Config", json_object());
+	v = json_object_get(host, "MemorySwappiness");
+	if (json_is_integer(v) && json_integer_value(v) == -1) /* the client's way of saying nothing */
+		json_object_set_new(host, "MemorySwappiness", json_null());
 	json_decref(full);
 }
 

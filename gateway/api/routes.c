@@ -161,10 +161,12 @@ static void not_available(struct request *r)
 	char *name = NULL;
 	const char *method = exchange_method(r->x);
 	const struct route *route = route_of(method, r->path, &name);
+	const char *pattern = route->pattern, *star = strchr(pattern, '*');
 
 	free(name);
-	reply_error(r, ERR_UNSUPPORTED, "%s %s is not available: containers run on Cloud Run, and this gateway "
-		    "does not implement the call", method, route ? route->pattern : r->path);
+	reply_error(r, ERR_UNSUPPORTED, "%s %.*s%s%s is not available: containers run on Cloud Run, and this gateway "
+		    "does not implement the call", method, (int)(star ? star - pattern : (long)strlen(pattern)), pattern,
+		    star ? "{name}" : "", star ? star + 1 : "");
 }
 
 static void no_swarm(struct request *r)
