@@ -112,7 +112,7 @@ ps_lists() {
 	docker run -d --name p2 --label team=b busybox sleep 1000
 	docker create --name p3 busybox true
 	eq p2 "$(docker ps --format '{{.Names}}')"
-	eq 'p3 p2 p1' "$(docker ps -a --format '{{.Names}}' | tr '\n' ' ' | sed 's/ $//')"
+	eq 'p3 p2 p1' "$(docker ps -a --format '{{.Names}}' | xargs)"
 	eq p1 "$(docker ps -a -f status=exited --format '{{.Names}}')"
 	eq p2 "$(docker ps -a -f label=team=b --format '{{.Names}}')"
 	eq p3 "$(docker ps -a -f name=p3 --format '{{.Names}}')"
@@ -181,7 +181,7 @@ events() {
 	to=$(($(date +%s) + 1))
 	docker events --since "$from" --until "$to" --filter container=ev \
 		--format '{{.Action}} {{index .Actor.Attributes "exitCode"}}' >"$T/events"
-	eq 'create attach start die destroy' "$(cut -d' ' -f1 "$T/events" | tr '\n' ' ' | sed 's/ $//')"
+	eq 'create attach start die destroy' "$(cut -d' ' -f1 "$T/events" | xargs)"
 	has "$(cat "$T/events")" 'die 3'
 }
 t "events tell create, attach, start, die with its code, destroy" events

@@ -116,7 +116,8 @@ t() { # title function [arguments]
 		tail -n 40 "$T/case.log" | cut -c1-400 | sed 's/^/# /'
 		;;
 	esac
-	if [ -n "$engine_pid" ] && ! kill -0 "$engine_pid" 2>/dev/null; then
+	[ -z "$engine_pid" ] || [ ! -e "$T/engine.pid" ] || engine_pid=$(cat "$T/engine.pid")
+	if [ -n "$engine_pid" ] && gone "$engine_pid"; then
 		failed=$((failed + 1))
 		echo "# the engine died during this case"
 		engine_pid=''
@@ -136,7 +137,7 @@ must() {
 
 # ---- the engine -------------------------------------------------------------------------------------
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
+gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 ping_engine() { curl -sf -m 2 --unix-socket "$T/docker.sock" http://docker/_ping >/dev/null; }
 
 engine_wait() {
@@ -158,6 +159,7 @@ gateway_run() { # [further arguments]
 	SOCKERLESS_FUNC_MARK=$T TMPDIR=$T/tmp "$BUILD/bin/sockerless-gateway" --local --addr "$DOCKER_HOST" \
 		--state-dir "$T/state" --log-level debug "$@" >>"$T/engine.log" 2>&1 </dev/null &
 	engine_pid=$!
+	echo $engine_pid >"$T/engine.pid" # a case may start it anew, in its subshell
 	engine_wait
 }
 
@@ -248,7 +250,7 @@ finish() {
 		docker ps -aq 2>/dev/null | xargs -r "$DOCKER" rm -f >/dev/null 2>&1
 		t "descriptors are given back" fds_returned
 		engine_pid=''
-		kill -0 "$pid" 2>/dev/null && t "the engine stops when told" stops_cleanly "$pid"
+		gone "$pid" || t "the engine stops when told" stops_cleanly "$pid"
 		kill -KILL "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 		[ "$ENGINE" != gateway ] || t "the log holds no complaint" no_complaints
