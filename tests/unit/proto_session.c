@@ -10,7 +10,6 @@
 #include "session.h"
 
 #define IDS 256
-#define NOTHING UINT32_MAX
 
 /* ---- an application on either side, and the wire ----------------------------------------------- */
 
@@ -36,8 +35,10 @@ struct side {
 	} got[IDS];
 	char log[8192];               /* control messages, in words */
 	size_t log_len;
-	unsigned wakes, errors;
+	unsigned wakes;
 	bool close_on_fin;
+	bool sequenced;               /* signals and pids count up; the log stays empty */
+	uint32_t next_expected, next_sent;
 };
 
 static struct side A, G; /* agent, gateway */
@@ -55,7 +56,8 @@ static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n)
 	struct side *x = ctx;
 	uint32_t id = stream_id(st);
 	uint64_t at = x->got[id].offset;
-	size_t take = at + n <= x->got[id].appetite ? n : (size_t)(x->got[id].appetite - at);
+	uint64_t may = x->got[id].appetite > at ? x->got[id].appetite - at : 0;
+	size_t take = n < may ? n : (size_t)may;
 
 	cr_assert_eq(at, stream_delivered(st));
 	for (size_t i = 0; i < take; i++)
@@ -93,6 +95,13 @@ static void on_control(void *ctx, const struct control *c)
 	struct side *x = ctx;
 	int more = 0;
 
+	if (x->sequenced) { /* exactly once, in order */
+		uint32_t no = c->type == CONTROL_SIGNAL ? (uint32_t)c->signal.number : c->started.pid;
+
+		cr_assert_eq(no, x->next_expected % 64 + 1);
+		x->next_expected++;
+		return;
+	}
 	if (c->type == CONTROL_SIGNAL)
 		more = c->signal.number;
 	if (c->type == CONTROL_RESIZE)
@@ -311,6 +320,8 @@ static void control(struct side *x, enum control_type type, uint32_t channel, in
 
 	if (type == CONTROL_SIGNAL)
 		c.signal.number = value;
+	if (type == CONTROL_STARTED)
+		c.started.pid = (uint32_t)value;
 	if (type == CONTROL_RESIZE)
 		c.resize.rows = (uint16_t)value;
 	if (type == CONTROL_EXIT)
@@ -1368,4 +1379,305 @@ Test(session, refusal_is_a_verdict)
 	cr_assert_not(session_link_up(A.s));
 	cr_assert_eq(session_verdict(A.s, &after), WELCOME_RETRY);
 	cr_assert_eq(after, 1500);
+}
+
+/* ---- cut anywhere -------------------------------------------------------------------------------- */
+
+/* A world of many streams in which anything may happen at any time, but at the end every byte and
+ * every message has arrived once. Streams 3, 5, 7 ... carry output, 2, 4, 6 ... input. */
+struct world {
+	uint32_t random;
+	uint32_t channels;
+	uint64_t goal[IDS];
+	bool fin[IDS];
+	bool gateway_dies;
+	bool met;
+	unsigned cuts, deaths, messages;
+};
+
+static uint32_t roll(struct world *w, uint32_t below)
+{
+	w->random = w->random * 1664525u + 1013904223u;
+	return (uint32_t)(((uint64_t)(w->random >> 8) * below) >> 24);
+}
+
+static struct side *sender_of(uint32_t id) { return id % 2 ? &A : &G; }
+static struct side *receiver_of(uint32_t id) { return id % 2 ? &G : &A; }
+
+static void world_write(struct world *w, uint32_t id, size_t n)
+{
+	struct stream *st = session_stream(sender_of(id)->s, id);
+	uint64_t left;
+
+	if (!st)
+		return;
+	left = w->goal[id] - stream_written(st);
+	put(st, n < left ? n : (size_t)left);
+	if (w->fin[id] && stream_written(st) == w->goal[id])
+		stream_fin(st);
+}
+
+static void world_read(struct world *w, uint32_t id, size_t n)
+{
+	struct side *x = receiver_of(id);
+	struct stream *st = session_stream(x->s, id);
+
+	x->got[id].appetite = x->got[id].offset + n;
+	if (st)
+		stream_resume(st);
+}
+
+static void world_message(struct world *w)
+{
+	struct side *x = roll(w, 2) ? &A : &G;
+
+	/* What an agent queues before it was ever welcomed, the table in its HELLO tells. */
+	if (w->messages == 0 || !w->met)
+		return;
+	w->messages--;
+	control(x, x == &A ? CONTROL_STARTED : CONTROL_SIGNAL, 1, (int)(x->next_sent % 64 + 1));
+	x->next_sent++;
+}
+
+static void world_connect(struct world *w)
+{
+	struct hello h = hello_for(&A);
+
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	wire_clear(&A.out);
+	wire_clear(&G.out);
+}
+
+static void world_adopt(struct world *w, const struct hello *h)
+{
+	for (size_t i = 0; i < h->n_streams; i++) {
+		const struct stream_row *row = &h->streams[i];
+
+		if (row->id < 2 || row->reset)
+			continue;
+		if (row->id % 2) {
+			if (session_open(G.s, row->id, row->acked, 64 * 1024))
+				G.got[row->id].offset = row->acked;
+		} else if (!row->fin)
+			session_open(G.s, row->id, row->received, 64 * 1024);
+	}
+}
+
+static void world_deliver(struct world *w, struct side *from, struct side *to)
+{
+	struct frame_copy f;
+
+	if (from->out.head == from->out.tail)
+		return;
+	f = from->out.v[from->out.head++];
+	if (to == &G && f.n > 2 && f.p[0] == CONTROL && !session_link_up(G.s)) {
+		struct hello h;
+		bool fresh;
+
+		cr_assert_eq(session_peek_hello(f.p, f.n, &h, &last_error), 0);
+		fresh = memcmp(h.gateway_id, gateway_id, BOOT_ID_LEN) != 0;
+		if (fresh && w->deaths)
+			world_adopt(w, &h);
+		cr_assert_eq(session_accept(G.s, &h, fresh, now, &last_error), 0, "%s", last_error.msg);
+		hello_release(&h);
+	} else
+		cr_assert_eq(hear(to, f.p, f.n), 0, "%s", last_error.msg);
+	w->met |= session_link_up(A.s);
+	free(f.p);
+}
+
+static void world_gateway_dies(struct world *w)
+{
+	uint64_t appetite[IDS];
+
+	w->deaths++;
+	for (int i = 0; i < IDS; i++)
+		appetite[i] = G.got[i].appetite;
+	new_gateway((uint8_t)(100 + w->deaths));
+	memset(gateway_id, 100 + (int)w->deaths, sizeof(gateway_id));
+	for (int i = 0; i < IDS; i++)
+		G.got[i].appetite = appetite[i];
+	G.sequenced = true;
+	G.next_expected = G.next_sent = 0;
+	A.next_expected = A.next_sent = 0;
+	world_connect(w);
+}
+
+static void world_step(struct world *w)
+{
+	uint32_t id = 2 + roll(w, 2 * w->channels);
+	struct frame_out f;
+	struct side *x;
+
+	switch (roll(w, 100)) {
+	case 0:
+		if (roll(w, 1 + w->channels / 4)) /* a link must live for some frames of each stream */
+			return;
+		w->cuts++;
+		if (roll(w, 2))
+			session_link_down(G.s); /* it may hear of the cut first, or by the new HELLO only */
+		world_connect(w);
+		session_link_down(G.s);
+		return;
+	case 1:
+		now += roll(w, 3000);
+		session_tick(A.s, now);
+		session_tick(G.s, now);
+		return;
+	case 2:
+		if (w->gateway_dies && w->deaths < 20 && roll(w, 20 + w->channels) == 0)
+			world_gateway_dies(w);
+		return;
+	case 3 ... 5:
+		if (!w->gateway_dies)
+			world_message(w);
+		return;
+	case 6 ... 20:
+		world_write(w, id, roll(w, 30000));
+		return;
+	case 21 ... 35:
+		world_read(w, id, roll(w, 30000));
+		return;
+	case 36 ... 65:
+		x = roll(w, 2) ? &A : &G;
+		if (session_next_frame(x->s, &f, now))
+			wire_put(&x->out, &f);
+		return;
+	case 66 ... 82:
+		world_deliver(w, &A, &G);
+		return;
+	default:
+		world_deliver(w, &G, &A);
+	}
+}
+
+static bool world_done(struct world *w)
+{
+	for (uint32_t id = 2; id < 2 + 2 * w->channels; id++)
+		if (receiver_of(id)->got[id].offset < w->goal[id] ||
+		    (w->fin[id] && !receiver_of(id)->got[id].fins))
+			return false;
+	return w->messages == 0 && A.next_expected == G.next_sent && G.next_expected == A.next_sent;
+}
+
+static void world_run(uint32_t seed, bool gateway_dies)
+{
+	struct world w = { .random = seed * 7919 + 1, .gateway_dies = gateway_dies, .messages = 200 };
+	unsigned steps = 0;
+
+	setup();
+	A.sequenced = G.sequenced = true;
+	w.channels = seed % 5 == 0 ? 64 : 1 + roll(&w, 8);
+	if (gateway_dies)
+		w.messages = 0;
+	for (uint32_t id = 2; id < 2 + 2 * w.channels; id++) {
+		size_t window = 1000 + roll(&w, 100000);
+
+		w.goal[id] = roll(&w, 4) ? roll(&w, 60000) : roll(&w, 400000);
+		w.fin[id] = !gateway_dies && roll(&w, 4) > 0;
+		A.got[id].appetite = G.got[id].appetite = 0;
+		session_open(A.s, id, 0, window);
+		session_open(G.s, id, 0, gateway_dies ? 64 * 1024 : 1000 + roll(&w, 100000));
+	}
+	world_connect(&w);
+	while (!world_done(&w)) {
+		cr_assert(steps++ < 2000000, "seed %u does not come to an end", seed);
+		world_step(&w);
+	}
+	for (uint32_t id = 2; id < 2 + 2 * w.channels; id++) {
+		cr_assert_eq(receiver_of(id)->got[id].offset, w.goal[id]);
+		cr_assert_eq(receiver_of(id)->got[id].fins, w.fin[id]);
+		cr_assert_eq(A.got[id].resets + G.got[id].resets, 0, "seed %u, stream %u", seed, id);
+	}
+	/* Nobody owes anything: all is acknowledged. */
+	world_connect(&w);
+	session_link_down(G.s);
+	for (int i = 0; i < 3; i++) {
+		while (say(&A) + say(&G) > 0 || A.out.head < A.out.tail || G.out.head < G.out.tail) {
+			world_deliver(&w, &A, &G);
+			world_deliver(&w, &G, &A);
+		}
+		now += 30;
+		session_tick(A.s, now);
+		session_tick(G.s, now);
+	}
+	struct session_stats a, g;
+	session_stats(A.s, &a);
+	session_stats(G.s, &g);
+	cr_assert_eq(a.replay_bytes + g.replay_bytes, 0, "seed %u", seed);
+	cr_assert_eq(a.kept_bytes + g.kept_bytes, 0, "seed %u", seed);
+	teardown();
+	cr_assert(w.cuts > 0 || steps < 1000);
+}
+
+Test(world, random_cuts_lose_nothing_and_repeat_nothing)
+{
+	for (uint32_t seed = 1; seed <= 40; seed++)
+		world_run(seed, false);
+}
+
+Test(world, dying_gateways_lose_nothing)
+{
+	for (uint32_t seed = 1; seed <= 25; seed++)
+		world_run(seed, true);
+}
+
+/* One conversation, cut after every single byte that goes over the wire, either direction. */
+static size_t conversation(size_t cut_after)
+{
+	struct world w = { .channels = 2 };
+	size_t passed = 0;
+	bool was_cut = false;
+
+	setup();
+	A.sequenced = G.sequenced = true;
+	for (uint32_t id = 2; id < 6; id++) {
+		session_open(A.s, id, 0, 300);
+		session_open(G.s, id, 0, 300);
+		w.goal[id] = 100 * id;
+		w.fin[id] = true;
+	}
+	world_connect(&w);
+	w.messages = 8;
+	for (unsigned turn = 0; !world_done(&w); turn++) {
+		struct side *from = turn % 2 ? &G : &A, *to = turn % 2 ? &A : &G;
+		struct frame_out f;
+
+		cr_assert_lt(turn, 10000, "cut after byte %zu: no end", cut_after);
+		for (uint32_t id = 2; id < 6; id++)
+			world_write(&w, id, 70);
+		world_message(&w);
+		if (session_next_frame(from->s, &f, now)) {
+			wire_put(&from->out, &f);
+			passed += f.head_len + f.body_len;
+			if (!was_cut && passed > cut_after) { /* this frame stays incomplete: it is nothing */
+				was_cut = true;
+				world_connect(&w);
+				session_link_down(G.s);
+				continue;
+			}
+		} else {
+			now += 30;
+			session_tick(A.s, now);
+			session_tick(G.s, now);
+		}
+		if (turn % 3) /* some frames are still under way when it happens */
+			world_deliver(&w, from, to);
+		if (turn % 5 == 0)
+			world_deliver(&w, to, from);
+	}
+	for (uint32_t id = 2; id < 6; id++)
+		cr_assert_eq(A.got[id].resets + G.got[id].resets, 0, "cut after byte %zu", cut_after);
+	teardown();
+	return passed;
+}
+
+Test(world, cut_after_every_byte_of_a_conversation)
+{
+	size_t whole = conversation(SIZE_MAX);
+
+	cr_assert_gt(whole, 1400);
+	for (size_t i = 0; i <= whole; i++)
+		conversation(i);
 }
