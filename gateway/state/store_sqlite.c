@@ -1,20 +1,30 @@
 /* store_sqlite - the document store on one SQLite file: one table, prepared statements, WAL.
  *
- * The file is held exclusively: a second gateway on the same state directory is refused, and a write
- * is a few microseconds because no lock and no shared memory is touched. synchronous=NORMAL: a killed
- * process loses nothing; after a power cut the file is whole and lacks at most the last writes. */
+ * The file is locked: a second gateway on the same state directory is refused. synchronous=NORMAL: a
+ * killed process loses nothing; after a power cut the file is whole and lacks at most the last writes.
+ * A write only appends to the WAL. Copying that into the file means fsync, tens of milliseconds on a
+ * slow disk, and the loop cannot stand still that long: a thread with a connection of its own does it. */
 #include "state/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define SCHEMA_VERSION 1
-#define BUSY_TIMEOUT_MS 1000 /* a former gateway on this file gets so long to end */
+#define LOCK_WAIT_MS 1000     /* a former gateway on this file gets so long to end */
+#define BUSY_TIMEOUT_MS 1000
+#define CHECKPOINT_PAGES 1000 /* of 4 KiB in the WAL: time to copy them */
+#define WAL_PAGES_MAX 32000   /* the thread cannot keep up: the writer has to stand still after all */
 
 enum { GET, INSERT, UPDATE, DELETE, SCAN, STATEMENTS };
 static const char *const statement_sql[STATEMENTS] = {
@@ -28,8 +38,16 @@ static const char *const statement_sql[STATEMENTS] = {
 };
 
 struct store {
+	char *path;
+	int lock_fd;                           /* on the file itself; closed last, or POSIX would drop SQLite's locks */
 	sqlite3 *db;                           /* ours */
 	sqlite3_stmt *statement[STATEMENTS];   /* ours; reset after every use */
+
+	bool thread_runs;
+	pthread_t thread;
+	pthread_mutex_t mutex;                 /* of the two below, the only things both threads touch */
+	pthread_cond_t wake;
+	bool due, stop;
 };
 
 static int sql_err(struct err *err, struct store *s, const char *doing)
@@ -44,15 +62,24 @@ static int exec_sql(struct store *s, const char *sql, struct err *err)
 	return 0;
 }
 
-/* SQLite would create the file with the umask's mode; its WAL takes the mode of the file. */
-static int create_private(const char *path, struct err *err)
+/* SQLite would create the file with the umask's mode; WAL and shared memory take the mode of the file. */
+static int lock_file(struct store *s, struct err *err)
 {
-	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	const struct timespec pause = {.tv_nsec = 10 * 1000000};
+	uint64_t deadline = clock_mono_ms() + LOCK_WAIT_MS;
 
-	if (fd < 0)
-		return err_sys(err, errno, "open %s", path);
-	if (fchmod(fd, 0600) < 0)
-		return err_sys(err, errno, "chmod %s", path);
+	s->lock_fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return err_sys(err, errno, "open %s", s->path);
+	if (fchmod(s->lock_fd, 0600) < 0)
+		return err_sys(err, errno, "chmod %s", s->path);
+	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return err_sys(err, errno, "lock %s", s->path);
+		if (clock_mono_ms() >= deadline)
+			return err_set(err, ERR_UNAVAILABLE, "%s is in use by another gateway", s->path);
+		nanosleep(&pause, NULL);
+	}
 	return 0;
 }
 
@@ -71,32 +98,19 @@ static int read_schema_version(struct store *s, int *ret, struct err *err)
 	return 0;
 }
 
-/* The file is ours alone from here on, and inside a transaction. */
-static int seize(struct store *s, const char *path, struct err *err)
-{
-	struct err why;
-
-	sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
-	/* The pragma takes no lock; the first write does, and keeps it. */
-	if (exec_sql(s, "PRAGMA locking_mode = EXCLUSIVE", &why) == 0 &&
-	    exec_sql(s, "PRAGMA journal_mode = WAL", &why) == 0 &&
-	    exec_sql(s, "PRAGMA synchronous = NORMAL", &why) == 0 &&
-	    exec_sql(s, "BEGIN IMMEDIATE", &why) == 0)
-		return 0;
-	if (sqlite3_errcode(s->db) == SQLITE_BUSY)
-		return err_set(err, ERR_UNAVAILABLE, "%s is in use by another gateway", path);
-	return err_set(err, why.kind, "%s: %s", path, why.msg);
-}
-
-static int set_up(struct store *s, const char *path, struct err *err)
+static int set_up(struct store *s, struct err *err)
 {
 	int schema = 0;
 
-	if (seize(s, path, err) < 0 || read_schema_version(s, &schema, err) < 0)
+	sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+	if (exec_sql(s, "PRAGMA journal_mode = WAL", err) < 0 ||
+	    exec_sql(s, "PRAGMA synchronous = NORMAL", err) < 0 ||
+	    exec_sql(s, "PRAGMA journal_size_limit = 16777216", err) < 0 || exec_sql(s, "BEGIN IMMEDIATE", err) < 0 ||
+	    read_schema_version(s, &schema, err) < 0)
 		return -1;
 	if (schema > SCHEMA_VERSION)
-		return err_set(err, ERR_INVALID, "%s has schema %d, written by a newer version; this one knows %d",
-			       path, schema, SCHEMA_VERSION);
+		return err_set(err, ERR_INVALID, "schema %d is of a newer version, this one knows %d", schema,
+			       SCHEMA_VERSION);
 	if (schema == 0 &&
 	    exec_sql(s, "CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL,"
 			" version INTEGER NOT NULL, doc TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;"
@@ -111,18 +125,98 @@ static int set_up(struct store *s, const char *path, struct err *err)
 	return 0;
 }
 
+/* ---- copying the WAL ---------------------------------------------------------------------------- */
+
+static void *checkpoint_thread(void *p)
+{
+	struct store *s = p;
+	sqlite3 *db = NULL;
+
+	/* If it cannot be opened, WAL_PAGES_MAX still bounds the WAL. */
+	(void) sqlite3_open_v2(s->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	/* A connection that has read nothing does not know of the WAL, and would copy nothing. */
+	(void) sqlite3_exec(db, "SELECT 1 FROM documents LIMIT 1", NULL, NULL, NULL);
+	pthread_mutex_lock(&s->mutex);
+	while (!s->stop) {
+		if (!s->due) {
+			pthread_cond_wait(&s->wake, &s->mutex);
+			continue;
+		}
+		s->due = false;
+		pthread_mutex_unlock(&s->mutex);
+		/* Passive: the writer is never made to wait for us. */
+		if (db)
+			(void) sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		pthread_mutex_lock(&s->mutex);
+	}
+	pthread_mutex_unlock(&s->mutex);
+	sqlite3_close(db);
+	return NULL;
+}
+
+static int on_commit(void *p, sqlite3 *db, const char *name, int pages)
+{
+	struct store *s = p;
+
+	if (pages >= WAL_PAGES_MAX)
+		(void) sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+	if (pages < CHECKPOINT_PAGES)
+		return SQLITE_OK;
+	pthread_mutex_lock(&s->mutex);
+	s->due = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->mutex);
+	return SQLITE_OK;
+}
+
+static int thread_start(struct store *s, struct err *err)
+{
+	sigset_t all, before;
+	int rc;
+
+	/* Signals are the loop thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&s->thread, NULL, checkpoint_thread, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc != 0)
+		return err_sys(err, rc, "start a thread");
+	s->thread_runs = true;
+	sqlite3_wal_hook(s->db, on_commit, s);
+	return 0;
+}
+
+static void thread_stop(struct store *s)
+{
+	if (!s->thread_runs)
+		return;
+	pthread_mutex_lock(&s->mutex);
+	s->stop = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->mutex);
+	pthread_join(s->thread, NULL);
+}
+
+/* ---- the store ---------------------------------------------------------------------------------- */
+
 struct store *store_open(const char *path, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
+	struct err why;
 
-	if (create_private(path, err) < 0)
+	s->path = xstrdup(path);
+	pthread_mutex_init(&s->mutex, NULL);
+	pthread_cond_init(&s->wake, NULL);
+	if (lock_file(s, err) < 0)
 		goto fail;
 	if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-		sql_err(err, s, "open");
+		sql_err(err, s, path);
 		goto fail;
 	}
-	if (set_up(s, path, err) < 0)
+	if (set_up(s, &why) < 0 || thread_start(s, &why) < 0) {
+		err_set(err, why.kind, "%s: %s", path, why.msg);
 		goto fail;
+	}
 	return s;
 fail:
 	store_close(s);
@@ -133,9 +227,15 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	thread_stop(s);
 	for (int i = 0; i < STATEMENTS; i++)
 		sqlite3_finalize(s->statement[i]);
 	sqlite3_close(s->db);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	pthread_cond_destroy(&s->wake);
+	pthread_mutex_destroy(&s->mutex);
+	free(s->path);
 	free(s);
 }
 

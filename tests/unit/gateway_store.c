@@ -189,6 +189,23 @@ Test(store, a_second_gateway_is_refused)
 	cr_expect_eq(store_put(s, "k", "a", "1", 0, NULL, NULL), 0, "the first one is not disturbed");
 }
 
+Test(store, the_wal_is_copied_into_the_file_while_open)
+{
+	AUTO_FREE char *doc = xmalloc(8192);
+	struct stat st = {0};
+	uint64_t v = 0;
+
+	memset(doc, 'x', 8191);
+	doc[8191] = '\0';
+	for (int i = 0; i < 100000 && st.st_size < 8192; i++) {
+		cr_assert_eq(store_put(s, "k", "a", doc, v, &v, NULL), 0);
+		cr_assert_eq(stat(path, &st), 0);
+	}
+	cr_expect_geq(st.st_size, 8192);
+	reopen();
+	check_get("k", "a", doc, v);
+}
+
 /* SIGKILL in the middle of writing: every write that returned is there. */
 Test(store, a_killed_process_loses_nothing)
 {
