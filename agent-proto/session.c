@@ -981,8 +981,12 @@ int session_accept(struct session *s, const struct hello *hello, bool new_sessio
 	struct events e = { 0 };
 
 	assert(s->role == SESSION_GATEWAY);
-	if (!new_session && memcmp(hello->gateway_id, s->own_id, BOOT_ID_LEN) != 0)
-		return err_set(err, ERR_CONFLICT, "the agent was last welcomed by another session");
+	if (!new_session && memcmp(hello->gateway_id, s->own_id, BOOT_ID_LEN) != 0) {
+		/* Our WELCOME was lost: the agent has heard nothing of us, so we begin once more. */
+		if (s->control_tx->acked || s->control_rx->received)
+			return err_set(err, ERR_CONFLICT, "the agent was last welcomed by another session");
+		new_session = true;
+	}
 	session_link_down(s);
 	if (!new_session && resume_control(s, hello->streams, hello->n_streams, err) < 0)
 		return -1;

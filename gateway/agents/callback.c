@@ -12,6 +12,7 @@
 #include "base/token.h"
 #include "gateway.h"
 #include "net/conn.h"
+#include "net/defer.h"
 
 #define TOKEN_HEADER_MAX 512
 #define WRITES_PER_ROUND 16
@@ -34,6 +35,7 @@ struct agent_link {
 	bool closing;
 	struct buf message;      /* pieces of a message that came in several callbacks */
 	struct buf last_words;   /* a refusal to send before closing */
+	struct timer *hello_timer;
 };
 
 static struct agent_link *agent_link(struct link *l)
@@ -137,6 +139,15 @@ static int filter(struct callback *cb, struct lws *wsi)
 
 /* ---- after it ------------------------------------------------------------------------------------ */
 
+static void no_hello(void *ctx)
+{
+	struct agent_link *a = ctx;
+
+	a->hello_timer = NULL;
+	log_warn("agent said no hello in time", "container=%.12s peer=%s", a->id, a->peer);
+	link_close(&a->base);
+}
+
 static void established(struct callback *cb, struct lws *wsi, struct agent_link *a)
 {
 	char id_buf[128];
@@ -150,7 +161,7 @@ static void established(struct callback *cb, struct lws *wsi, struct agent_link 
 	lws_get_peer_simple(wsi, a->peer, sizeof(a->peer));
 	buf_init(&a->message, FRAME_MAX);
 	buf_init(&a->last_words, FRAME_MAX);
-	lws_set_timer_usecs(wsi, CALLBACK_HELLO_MS * LWS_US_PER_MS);
+	a->hello_timer = timer_start(cb->g->loop, CALLBACK_HELLO_MS, no_hello, a);
 }
 
 static int take_message(struct agent_link *a, const uint8_t *p, size_t n)
@@ -164,7 +175,7 @@ static int take_message(struct agent_link *a, const uint8_t *p, size_t n)
 		rc = tunnel_receive(a->base.tunnel, p, n, &err);
 	} else if (!a->greeted) {
 		a->greeted = true;
-		lws_set_timer_usecs(a->wsi, LWS_SET_TIMER_USEC_CANCEL);
+		timer_cancel(&a->hello_timer);
 		buf_init(&refusal, FRAME_MAX);
 		rc = registry_hello(r, a->id, &a->base, p, n, &refusal, &err);
 		if (rc < 0) {
@@ -242,6 +253,7 @@ static void closed(struct agent_link *a)
 	if (!a->callback)
 		return;
 	a->closing = true;
+	timer_cancel(&a->hello_timer);
 	if (a->base.tunnel)
 		log_info("agent's link closed", "container=%.12s peer=%s", a->id, a->peer);
 	registry_link_gone(a->callback->g->registry, &a->base);
@@ -277,9 +289,6 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		return receive(a, in, len);
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return writeable(a);
-	case LWS_CALLBACK_TIMER:
-		log_warn("agent said no hello in time", "container=%.12s peer=%s", a->id, a->peer);
-		return -1;
 	case LWS_CALLBACK_CLOSED:
 		closed(a);
 		return 0;

@@ -153,14 +153,17 @@ static int attach_new(struct registry *r, struct container *c, struct link *l, c
 	return 0;
 }
 
-static int attach_again(struct container *c, struct link *l, const struct hello *h, struct buf *out, struct err *err)
+static int attach_again(struct registry *r, struct container *c, struct link *l, const struct hello *h, struct buf *out, struct err *err)
 {
 	struct tunnel *t = c->tunnel;
 
 	if (h->link_no <= tunnel_link_no(t))
 		return refuse(WELCOME_RETRY, 0, "a later link of this agent is already here", out, err);
-	if (tunnel_attach_link(t, l, h, false, err) < 0)
-		return -1;
+	if (tunnel_attach_link(t, l, h, false, err) < 0) {
+		log_warn("session cannot be resumed, begun anew", "container=%.12s reason=\"%s\"", c->id, err->msg);
+		registry_drop(r, c);
+		return attach_new(r, c, l, h, err);
+	}
 	log_info("agent resumed", "container=%.12s link=%llu peer=%s", c->id, (unsigned long long)h->link_no,
 		 l->ops->peer(l));
 	return 0;
@@ -209,7 +212,7 @@ static int let_in(struct registry *r, struct container *c, struct link *l, const
 	if (!t)
 		return attach_new(r, c, l, h, err);
 	if (!memcmp(tunnel_boot_id(t), h->boot_id, BOOT_ID_LEN))
-		return attach_again(c, l, h, out, err);
+		return attach_again(r, c, l, h, out, err);
 	if (h->task_attempt < tunnel_attempt(t))
 		return refuse(WELCOME_SUPERSEDED, 0, "a later attempt has taken over", out, err);
 	if (h->task_attempt == tunnel_attempt(t) && tunnel_is_up(t))
