@@ -18,8 +18,9 @@
 struct http_client {
 	uv_loop_t *loop;
 	CURLM *multi;
-	uv_timer_t *timer;       /* ours; freed by its close callback */
+	uv_timer_t *timer;       /* ours; freed by its close callback, and the client with it */
 	struct http_call *calls;
+	bool closing;            /* freed inside a callback of ours: touch nothing more */
 };
 
 struct http_call {
@@ -43,10 +44,18 @@ struct watched {
 
 /* ---- the end of a call --------------------------------------------------------------------------- */
 
-static void call_free(struct http_call *call)
+/* From here on neither curl nor the client knows it. */
+static void call_detach(struct http_call *call)
 {
 	DL_DELETE(call->client->calls, call);
 	curl_multi_remove_handle(call->client->multi, call->easy);
+	call->client = NULL;
+}
+
+static void call_free(struct http_call *call)
+{
+	if (call->client)
+		call_detach(call);
 	curl_easy_cleanup(call->easy);
 	curl_slist_free_all(call->headers);
 	buf_release(&call->body);
@@ -78,6 +87,8 @@ static void finish(struct http_call *call, CURLcode code)
 	void *ctx = call->ctx;
 	long status = 0;
 
+	/* First, because the callback may cancel this very call, or free the whole client. */
+	call_detach(call);
 	if (code == CURLE_OK) {
 		curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 		r.status = (int)status;
@@ -116,7 +127,7 @@ static void reap(struct http_client *c)
 	struct http_call *call;
 	CURLcode code;
 
-	while ((call = take_finished(c, &code)))
+	while (!c->closing && (call = take_finished(c, &code)))
 		finish(call, code);
 }
 
@@ -222,8 +233,9 @@ struct http_client *http_client_new(uv_loop_t *loop)
 	return c;
 }
 
-static void free_handle(uv_handle_t *h)
+static void timer_closed(uv_handle_t *h)
 {
+	free(h->data);
 	free(h);
 }
 
@@ -234,8 +246,8 @@ void http_client_free(struct http_client *c)
 	while (c->calls)
 		call_free(c->calls);
 	curl_multi_cleanup(c->multi);
-	uv_close((uv_handle_t *)c->timer, free_handle);
-	free(c);
+	c->closing = true;
+	uv_close((uv_handle_t *)c->timer, timer_closed); /* frees c: reap() may be below us */
 }
 
 /* ---- a call -------------------------------------------------------------------------------------- */
@@ -313,8 +325,10 @@ static void set_options(struct http_call *call, const struct http_call_options *
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, call);
-	if (opt->ca_file)
+	if (opt->ca_file) {
 		curl_easy_setopt(e, CURLOPT_CAINFO, opt->ca_file);
+		curl_easy_setopt(e, CURLOPT_CAPATH, NULL); /* else the system's store counts as well */
+	}
 	set_body(call, opt);
 	if (!strcmp(opt->method, "HEAD"))
 		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
@@ -355,6 +369,6 @@ struct http_call *http_client_start(struct http_client *c, const struct http_cal
 
 void http_call_cancel(struct http_call *call)
 {
-	if (call)
+	if (call && call->client) /* else its callback is running right now */
 		call_free(call);
 }

@@ -26,7 +26,7 @@
 #define FLUSH_BYTES_PER_ROUND (1024 * 1024)
 #define ANSWER_HEAD_MAX (64 * 1024)
 #define REQUEST_MAX (256 * 1024)
-#define MASK_POOL 64
+#define MASK_POOL 256
 
 enum link_state { CONNECTING, UPGRADING, OPEN, GONE };
 
