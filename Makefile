@@ -33,7 +33,7 @@ VERSION := 0.1.0
 CPPFLAGS += -Iinclude -Iagent-proto -Igateway -I$(B)/gen -I/usr/share/include/llhttp \
 	    -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLLHTTP_STRICT_MODE=1
 CFLAGS   += -std=gnu11 $(OPT) -g -Wall -Wextra -Wmissing-prototypes -Wshadow -Wvla \
-	    -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) \
+	    -Wno-unused-parameter -Wno-format-zero-length $(if $(filter 1,$(WERROR)),-Werror) \
 	    $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS  += $(if $(SAN),-fsanitize=$(SAN))
 
