@@ -10,7 +10,7 @@
 #include "config.h"
 #include "state/container.h"
 
-static json_t *schemas;
+static json_t *published, *schemas; /* schemas: inside published */
 static int faults;
 static char report[4096];
 
@@ -89,18 +89,24 @@ static void load_schemas(void)
 	const char *dir = getenv("SPEC_DIR");
 	AUTO_FREE char *path = NULL;
 	json_error_t why;
-	json_t *root;
 
 	if (!dir || !*dir) {
 		fprintf(stderr, "SKIPPED: contract with run.googleapis.com v2: SPEC_DIR is not set\n");
 		cr_skip_test("SPEC_DIR is not set");
 	}
 	path = xasprintf("%s/cloudrun-v2.discovery.json", dir);
-	root = json_load_file(path, 0, &why);
-	cr_assert(root != NULL, "%s: %s", path, why.text);
-	schemas = json_object_get(root, "schemas");
+	published = json_load_file(path, 0, &why);
+	cr_assert(published != NULL, "%s: %s", path, why.text);
+	schemas = json_object_get(published, "schemas");
 	cr_assert(json_object_get(schemas, "GoogleCloudRunV2Job") != NULL, "%s: no schema for a job", path);
 }
+
+static void release_schemas(void)
+{
+	json_decref(published);
+}
+
+TestSuite(contract, .init = load_schemas, .fini = release_schemas);
 
 static json_t *build(const char *mode)
 {
@@ -127,7 +133,6 @@ Test(contract, the_job_is_one_google_accepts)
 {
 	static const char *const modes[] = {"sidecar", "baked"};
 
-	load_schemas();
 	for (size_t i = 0; i < 2; i++) {
 		json_t *job = build(modes[i]);
 
@@ -142,7 +147,6 @@ Test(contract, a_wrong_job_is_noticed)
 {
 	json_t *task, *job;
 
-	load_schemas();
 	job = build("sidecar");
 	task = json_object_get(json_object_get(job, "template"), "template");
 	cr_assert(task != NULL);
