@@ -96,9 +96,14 @@ entries() { # filter [more members]
 	jq -cn --arg f "$1" '{resourceNames:["projects/p1"], filter:$f, pageSize:1000}' |
 		jq -c "${2:-.}" | curl -sS -m 20 --fail-with-body -d @- "$U/v2/entries:list"
 }
-stream_of() { # execution stdout|stderr
-	entries "labels.\"run.googleapis.com/execution_name\"=\"$1\" AND logName=\"projects/p1/logs/run.googleapis.com%2F$2\"" |
-		jq -r '.entries[]?.textPayload'
+stream_of() { # execution stdout|stderr: all pages, of which some may be empty
+	local page token=''
+	while :; do
+		page=$(entries "labels.\"run.googleapis.com/execution_name\"=\"$1\" AND logName=\"projects/p1/logs/run.googleapis.com%2F$2\"" ".pageToken=\"$token\"")
+		jq -r '.entries[]?.textPayload' <<<"$page"
+		token=$(jq -r '.nextPageToken // ""' <<<"$page")
+		[ -n "$token" ] || break
+	done
 }
 started() { api GET "/v2/$P/jobs/-/executions/$1/tasks" | jq -e '.tasks[0].startTime' >/dev/null; }
 prints() { stream_of "$1" stdout | grep -qx -- "$2"; }
@@ -240,7 +245,7 @@ isolation() {
 	create iso "$(one_job "$(container 'echo $$; ls /proc | grep -c "^[0-9]"; hostname; echo x >/etc/new && cat /etc/new; grep CapEff /proc/self/status; echo b > /proc/sysrq-trigger || echo ro')")"
 	run_to_end iso
 	eq '1
-4
+3
 localhost
 x
 CapEff:	00000000a80425fb
@@ -349,14 +354,14 @@ sidecar_job() {
 				volumeMounts:[{name:"shared", mountPath:"/shared"}]}]}}}'
 }
 sidecar() {
-	create side "$(sidecar_job '/shared/tool echo ran; stat -c "%a %U" /shared; ls /proc | grep -c "^[0-9]"; nc side 9000 </dev/null' \
-		'cp /bin/busybox /shared/tool.new; ln -s tool /shared/echo; sleep 0.3; mv /shared/tool.new /shared/tool; trap "echo side ends; exit 0" TERM; while :; do echo hello | nc -l -p 9000; done & wait')"
+	create side "$(sidecar_job '/shared/busybox echo ran; stat -c "%a %U" /shared; ls /proc | grep -c "^[0-9]"; nc side 9000 </dev/null' \
+		'cp /bin/busybox /shared/new; sleep 0.3; mv /shared/new /shared/busybox; trap "echo side ends; exit 0" TERM; while :; do echo hello | nc -l -p 9000; done & wait')"
 	run_to_end side
 	jq -e .response "$T/done.json" >/dev/null || fail "$(jq -c .error "$T/done.json")"
 	local f="labels.\"run.googleapis.com/execution_name\"=\"$EXE\""
 	eq 'ran
 755 root
-5
+3
 hello' "$(entries "$f AND labels.container_name=\"main\" AND logName:stdout" | jq -r '.entries[].textPayload')"
 	eq 'side ends' "$(entries "$f AND labels.container_name=side AND logName:\"stdout\"" | jq -r '.entries[].textPayload')"
 	eq 2 "$(entries "$f AND textPayload=\"Container called exit(0).\"" | jq '.entries | length')"
@@ -375,17 +380,21 @@ t "a startup probe that never passes fails the task" probe_fails
 # ---- network ----------------------------------------------------------------------------------------
 
 reaches_host() {
-	printf 'from the host' | busybox nc -l -p 0 -s "$HOST_ADDRESS" >"$T/nc" 2>/dev/null &
+	"$PYTHON" -c 'import socket, sys
+s = socket.create_server((sys.argv[1], 0))
+print(s.getsockname()[1], flush=True)
+c = s.accept()[0]
+c.sendall(b"from the host")
+print(c.makefile().read(), end="")' "$HOST_ADDRESS" >"$T/nc" &
 	local nc=$! port
-	until_true 5 nc_port $nc
-	port=$(nc_port $nc)
+	until_true 5 test -s "$T/nc"
+	port=$(head -n 1 "$T/nc")
 	create net "$(one_job "$(container "echo from the task | nc $HOST_ADDRESS $port; echo; ip -4 addr show dev eth0 | grep -o '169[0-9.]*'")")"
 	run_to_end net
 	wait $nc
 	has "$(stream_of "$EXE" stdout)" 'from the host'
-	eq 'from the task' "$(cat "$T/nc")"
+	eq 'from the task' "$(tail -n +2 "$T/nc")"
 }
-nc_port() { ss -Hltnp | sed -n "s/.*$HOST_ADDRESS:\([0-9]*\) .*pid=$1,.*/\1/p" | grep .; }
 t "a task reaches what listens on host_address" reaches_host
 
 metadata() {
@@ -397,7 +406,7 @@ metadata() {
 	eq p1 "$(sed -n 1p <<<"$out")"
 	has "$(sed -n 2p <<<"$out")" /regions/us-central1
 	eq Bearer "$(entries "labels.\"run.googleapis.com/execution_name\"=\"$EXE\" AND jsonPayload.token_type=Bearer" | jq -r '.entries[0].jsonPayload.token_type')"
-	eq "$(sed -n 3p <<<"$out" | wc -c)" 65 'instance id'
+	eq 65 "$(sed -n 4p <<<"$out" | wc -c)" 'instance id'
 	eq refused "$(tail -n 1 <<<"$out")" 'without the header'
 	eq 'aud me' "$(curl -sS -H 'Metadata-Flavor: Google' "$U/computeMetadata/v1/instance/service-accounts/default/identity?audience=me" |
 		cut -d. -f2 | tr _- /+ | base64 -di 2>/dev/null | jq -r '"aud \(.aud)"')"
@@ -411,7 +420,7 @@ test_endpoint() {
 	local task pid
 	task=$(api GET /emulator/v1/tasks | jq -ce ".tasks[] | select(.execution==\"$EXE\")")
 	pid=$(jq -r '.containers[0].pid' <<<"$task")
-	has "$(tr '\0' ' ' <"/proc/$pid/cmdline")" 'echo up'
+	eq 'sleep 1000 ' "$(tr '\0' ' ' <"/proc/$pid/cmdline")"
 	has "$(nsenter --net="$(jq -r .netns <<<"$task")" ip -4 addr show dev eth0)" "$(jq -r .ip <<<"$task")"
 	kill -KILL "$pid"
 	wait_done >/dev/null
