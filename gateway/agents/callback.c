@@ -342,7 +342,7 @@ struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert
 	};
 
 	cb->g = g;
-	lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
+	lws_set_log_level(LLL_ERR, lws_log);
 	cb->context = lws_create_context(&info);
 	if (!cb->context) {
 		close(listen_fd);

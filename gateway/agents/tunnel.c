@@ -649,6 +649,16 @@ bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret
 	return ch && (ch->exited ? !ch->status.error : t->main_pid != 0);
 }
 
+bool tunnel_is_idle(const struct tunnel *t)
+{
+	const struct channel *ch;
+
+	for (ch = t->channels; ch; ch = ch->hh.next)
+		if (ch->sink)
+			return false;
+	return true;
+}
+
 void tunnel_cut(struct tunnel *t)
 {
 	struct link *l = t->link;

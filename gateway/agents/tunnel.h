@@ -43,6 +43,7 @@ int tunnel_next_frame(struct tunnel *t, struct frame_out *ret);
 bool tunnel_is_up(const struct tunnel *t);
 /* Has main been run (and perhaps ended since)? False while starting, or when it could not be run. */
 bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret_started_ns);
+bool tunnel_is_idle(const struct tunnel *t); /* no exec's client waits for anything from it */
 void tunnel_cut(struct tunnel *t);      /* close the socket as if the network had (sockerlessctl tunnel kill) */
 
 const uint8_t *tunnel_boot_id(const struct tunnel *t);

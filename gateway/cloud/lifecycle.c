@@ -361,6 +361,8 @@ void lifecycle_agent_lost(struct lifecycle *l, struct container *c)
 {
 	if (c->state == CONTAINER_RUNNING)
 		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
+	else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel))
+		registry_drop(l->g->registry, c); /* the run is over and the agent has left */
 }
 
 void lifecycle_main_exited(struct lifecycle *l, struct container *c, const struct exit_status *status)

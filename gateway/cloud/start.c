@@ -89,7 +89,7 @@ static void fail(struct start *st, int exit_code, const struct err *why)
 	if (st->step > DELETE_OLD)
 		run_delete_job(g->cloud, st->job, on_job_deleted, xstrdup(st->job));
 	if (c) {
-		registry_drop(g->registry, c);
+		/* The tunnel stays until the agent leaves: its EXIT is yet to be acknowledged. */
 		if (container_set_start_failed(c, exit_code, why->msg, &err) < 0)
 			log_error("failed start cannot be stored", "container=%.12s error=\"%s\"", s->id, err.msg);
 		if (s->stop)

@@ -29,6 +29,11 @@ static void as_short_id(json_t *v, char *out, size_t n)
 	as_text(v, out, n < 13 ? n : 13);
 }
 
+static void as_link_state(json_t *v, char *out, size_t n)
+{
+	snprintf(out, n, "%s", json_is_true(v) ? "up" : "waiting");
+}
+
 static void as_duration(json_t *v, char *out, size_t n)
 {
 	json_int_t us = json_integer_value(v);
@@ -59,10 +64,10 @@ static const struct column {
 	void (*format)(json_t *v, char *out, size_t n);
 	bool right;
 } columns[] = {
-	{"CONTAINER", "container", as_short_id, false},
+	{"CONTAINER", "id", as_short_id, false},
 	{"NAME", "name", as_text, false},
 	{"EXECUTION", "execution", as_text, false},
-	{"STATE", "state", as_text, false},
+	{"STATE", "up", as_link_state, false},
 	{"RTT", "rtt_us", as_duration, true},
 	{"STREAMS", "streams", as_text, true},
 	{"IN", "bytes_in", as_bytes, true},
