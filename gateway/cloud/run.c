@@ -52,9 +52,15 @@ struct auth *cloud_auth(struct cloud *c)
 
 /* ---- single requests -------------------------------------------------------------------------- */
 
+/* Of all answers only an operation has an error at the top: one that failed at once. */
 static void pass_on(struct cloud_call *call, json_t *answer)
 {
-	call_finish(call, answer, NULL);
+	json_t *error = json_object_get(answer, "error");
+	struct err err;
+
+	if (error)
+		call_error(error, 0, &err);
+	call_finish(call, answer, error ? &err : NULL);
 }
 
 static struct cloud_call *ask(struct cloud *c, const char *method, char *url, json_t *body,

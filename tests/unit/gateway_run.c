@@ -164,6 +164,17 @@ Test(run, nobody_there_is_an_error_that_says_whom)
 	cr_expect(o.err.kind != ERR_NONE && strstr(o.err.msg, "/jobs/j:run"), "%s", o.err.msg);
 }
 
+Test(run, an_operation_that_failed_at_once_is_an_error)
+{
+	struct outcome o = {0};
+
+	FAKE_SCRIPT(&google, {200, "{\"name\":\"o\",\"done\":true,\"error\":{\"code\":7,\"message\":\"no actAs\"}}", NULL});
+	run_create_job(cloud, "j", json_object(), on_outcome, &o);
+	fixture_run_until(&o.done);
+	cr_expect(o.err.kind == ERR_FORBIDDEN);
+	cr_expect_str_eq(o.err.msg, "no actAs");
+}
+
 Test(run, jobs_of_all_pages_are_one_list)
 {
 	struct outcome o = {0};
