@@ -127,9 +127,10 @@ void session_hello(struct session *s, struct hello *hello, uint64_t now_ms);
  * session. Parks the old link, rewinds the senders to the agent's positions, queues WELCOME with our
  * positions. new_session: true when this gateway has just made the session, having opened every
  * stream it wants to go on with (streams the agent has and we have not are reset on the agent's
- * side), and again whenever hello->gateway_id is not our own id: no WELCOME of ours has arrived yet,
- * so control messages queued here are kept and sent. With false the ids must be equal; -1 if not, or
- * if the control streams cannot be continued: then make a new session. */
+ * side). With false hello->gateway_id should be our own id: if it is not, and no control message has
+ * passed yet, our WELCOME was lost and the session is greeted as new once more; what was queued here
+ * is kept and sent. -1 if messages have passed, or the control streams cannot be continued: then make
+ * a new session. */
 int session_accept(struct session *s, const struct hello *hello, bool new_session, uint64_t now_ms,
 		   struct err *err);
 /* The WELCOME frame for a refusal, for a link that gets no session. Frame bytes are appended. */

@@ -1268,16 +1268,20 @@ static void new_gateway(uint8_t id)
 
 Test(pair, resume_needs_the_same_gateway_session)
 {
+	uint8_t other[BOOT_ID_LEN] = { 9 };
 	struct hello h, heard;
 	struct frame_out f;
 
-	new_gateway(8);
+	control(&A, CONTROL_STARTED, 1, 0);
+	quiet();
 	h = hello_for(&A);
 	session_hello(A.s, &h, now);
 	hello_release(&h);
 	cr_assert(session_next_frame(A.s, &f, now));
 	cr_assert_eq(session_peek_hello(f.head, f.head_len, &heard, &last_error), 0);
+	memcpy(heard.gateway_id, other, sizeof(other)); /* it has been with another since */
 	cr_assert_eq(session_accept(G.s, &heard, false, now, &last_error), -1);
+	cr_assert_eq(last_error.kind, ERR_CONFLICT);
 	hello_release(&heard);
 }
 
@@ -1352,11 +1356,11 @@ Test(session, exec_queued_before_a_lost_first_welcome_runs_once)
 	for (int i = 0; i < 3; i++) {
 		if (i == 1)
 			control(&G, CONTROL_EXEC, 2, 0);
-		greet(true);
+		greet(i == 0);
 		say(&G);
 		cut();
 	}
-	connect_new();
+	resume();
 	cut();
 	resume();
 	cr_assert_str_eq(A.log, "exec 2 0");

@@ -1,0 +1,288 @@
+/* fuzz: two session machines face to face. The input is a program: what the applications do, which
+ * frames pass, are lost, are bent in a byte or are made up, when the link is cut. Memory must stay
+ * within the bounds, honest streams must carry the right bytes, nothing may crash or leak. */
+#include <assert.h>
+#include <string.h>
+
+#include "session.h"
+
+#define WINDOW 100
+#define IDS 32
+
+struct side {
+	struct session *s;
+	uint64_t offset[IDS];
+	size_t appetite;
+};
+
+static struct side A, G;
+static bool honest;            /* no frame was bent or made up since the sessions began */
+static uint8_t gateway_id[BOOT_ID_LEN];
+static uint64_t now, link_no;
+static const uint8_t *prog;
+static size_t prog_len;
+
+static uint8_t arg(void)
+{
+	if (prog_len == 0)
+		return 0;
+	prog_len--;
+	return *prog++;
+}
+
+static uint8_t pattern(uint32_t id, uint64_t offset) { return (uint8_t)(offset * 37 + id); }
+
+static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n)
+{
+	struct side *x = ctx;
+	uint32_t id = stream_id(st);
+	size_t take = n < x->appetite ? n : x->appetite;
+
+	x->appetite -= take;
+	assert(n > 0);
+	for (size_t i = 0; honest && id < IDS && i < take; i++)
+		assert(p[i] == pattern(id, stream_delivered(st) + i));
+	if (x->appetite == 6) { /* now and then: close in the callback */
+		stream_close(st);
+		session_open(x->s, 2 + (id & 1), 0, WINDOW);
+	}
+	return take;
+}
+
+static void on_fin(void *ctx, struct stream *st)
+{
+	if (stream_id(st) % 4 < 2)
+		stream_close(st);
+}
+
+static void on_reset(void *ctx, struct stream *st, uint32_t code)
+{
+	if (stream_id(st) % 3 < 2)
+		stream_close(st);
+}
+
+static void on_writable(void *ctx, struct stream *st)
+{
+	assert(stream_space(st) > 0);
+}
+
+static void on_control(void *ctx, const struct control *c)
+{
+	struct side *x = ctx;
+
+	if (c->type == CONTROL_EXEC && c->channel < IDS / 2) {
+		session_open(x->s, 2 * c->channel, 0, WINDOW);
+		session_open(x->s, 2 * c->channel + 1, 0, WINDOW);
+	}
+}
+
+static void on_wake(void *ctx) {}
+
+static const struct session_ops ops = {
+	.on_data = on_data,
+	.on_fin = on_fin,
+	.on_reset = on_reset,
+	.on_writable = on_writable,
+	.on_control = on_control,
+	.on_wake = on_wake,
+};
+
+static void link_down(void)
+{
+	session_link_down(A.s);
+	session_link_down(G.s);
+}
+
+static void hear(struct side *to, const uint8_t *p, size_t n)
+{
+	uint8_t *copy = xmalloc(n + 1);
+	struct hello h;
+
+	memcpy(copy, p, n);
+	if (to == &G && !session_link_up(G.s)) {
+		if (session_peek_hello(copy, n, &h, NULL) == 0) {
+			bool fresh = memcmp(h.gateway_id, gateway_id, BOOT_ID_LEN) != 0;
+
+			if (session_accept(G.s, &h, fresh, now, NULL) < 0)
+				link_down();
+			hello_release(&h);
+		}
+	} else if (session_receive(to->s, copy, n, now, NULL) < 0)
+		link_down();
+	free(copy);
+}
+
+/* bend: 0 = pass on, 1 = lose it and with it the link, 2 = bend a byte */
+static void pass(struct side *from, struct side *to, int bend)
+{
+	static uint8_t flat[FRAME_HANDSHAKE_MAX];
+	struct frame_out f;
+
+	if (!session_next_frame(from->s, &f, now))
+		return;
+	assert(f.head_len + f.body_len <= FRAME_MAX);
+	memcpy(flat, f.head, f.head_len);
+	if (f.body_len)
+		memcpy(flat + f.head_len, f.body, f.body_len);
+	if (bend == 1) {
+		link_down();
+		return;
+	}
+	if (bend == 2) {
+		honest = false;
+		flat[arg() % (f.head_len + f.body_len)] = arg();
+	}
+	hear(to, flat, f.head_len + f.body_len);
+}
+
+static void write_some(struct side *x, uint32_t id, size_t n)
+{
+	struct stream *st = session_stream(x->s, id);
+	uint8_t chunk[256];
+
+	if (!st || n > sizeof(chunk))
+		return;
+	for (size_t i = 0; i < n; i++)
+		chunk[i] = pattern(id, stream_written(st) + i);
+	stream_write(st, chunk, n);
+	assert(stream_space(st) <= WINDOW);
+}
+
+static void made_up(struct side *to)
+{
+	uint8_t n = arg() % 64, frame[64] = { 0 };
+
+	honest = false;
+	for (uint8_t i = 0; i < n; i++)
+		frame[i] = arg();
+	hear(to, frame, n);
+}
+
+static void say(struct side *x, bool gateway)
+{
+	struct control c = { .channel = 1 + arg() % 15 };
+	static const enum control_type down[] = { CONTROL_EXEC, CONTROL_SIGNAL, CONTROL_RESIZE,
+						  CONTROL_EXIT_ACK, CONTROL_GOAWAY };
+	int rc;
+
+	c.type = gateway ? down[arg() % 5] : arg() % 2 ? CONTROL_STARTED : CONTROL_EXIT;
+	if (c.type == CONTROL_SIGNAL)
+		c.signal.number = 1 + arg() % 64;
+	if (c.type == CONTROL_EXEC)
+		strv_add(&c.exec.argv, "x");
+	rc = session_send(x->s, &c, NULL);
+	assert(rc == 0); /* an input is too short to fill the backlog */
+	(void)rc;
+	if (c.type == CONTROL_EXEC)
+		strv_release(&c.exec.argv);
+}
+
+static void dial(void)
+{
+	struct hello h = { .link_no = ++link_no, .window_in = WINDOW, .window_out = 70 };
+
+	link_down();
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	pass(&A, &G, 0);
+}
+
+static void check(const struct side *x)
+{
+	struct session_stats stats;
+
+	session_stats(x->s, &stats);
+	assert(stats.kept_bytes <= IDS * WINDOW);
+	assert(stats.replay_bytes <= IDS * WINDOW * 8 + CONTROL_BACKLOG_MAX);
+	assert(stats.streams <= IDS);
+}
+
+static void step(void)
+{
+	uint8_t op = arg();
+	uint32_t id = 2 + arg() % (IDS - 2);
+	bool gateway = op & 0x80;
+	struct side *x = gateway ? &G : &A, *y = gateway ? &A : &G;
+	struct stream *st = session_stream(x->s, id);
+	bool sends = gateway == (id % 2 == 0);
+
+	switch (op & 0x0f) {
+	case 0:
+		made_up(x);
+		break;
+	case 1:
+		pass(x, y, 2);
+		break;
+	case 2:
+		pass(x, y, 1);
+		break;
+	case 3:
+		dial();
+		break;
+	case 4:
+		session_open(x->s, id, 0, WINDOW);
+		session_open(y->s, id, 0, WINDOW);
+		break;
+	case 5:
+		if (sends)
+			write_some(x, id, arg());
+		break;
+	case 6:
+		if (st && sends)
+			stream_fin(st);
+		break;
+	case 7:
+		if (st)
+			stream_reset(st, RESET_CANCELLED);
+		break;
+	case 8:
+		if (st)
+			stream_close(st);
+		break;
+	case 9:
+		x->appetite = 2u * arg();
+		if (st && !sends)
+			stream_resume(st);
+		break;
+	case 10:
+		now += 40u * arg();
+		session_tick(x->s, now);
+		break;
+	case 11:
+		say(x, gateway);
+		break;
+	case 12:
+		if (st)
+			stream_set_bulk(st, op & 0x40);
+		break;
+	default:
+		for (int i = 0; i < 8; i++)
+			pass(x, y, 0);
+	}
+	check(x);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	uint8_t boot[BOOT_ID_LEN] = { 1 };
+
+	if (n > 8192)
+		return 0;
+	memset(gateway_id, 7, sizeof(gateway_id));
+	A = (struct side){ .appetite = 10000 };
+	G = (struct side){ .appetite = 10000 };
+	A.s = session_new(SESSION_AGENT, boot, &ops, &A);
+	G.s = session_new(SESSION_GATEWAY, gateway_id, &ops, &G);
+	honest = true;
+	now = 1000;
+	link_no = 0;
+	prog = p;
+	prog_len = n;
+	dial();
+	while (prog_len > 0)
+		step();
+	session_free(A.s);
+	session_free(G.s);
+	return 0;
+}
