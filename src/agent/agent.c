@@ -25,7 +25,7 @@
 /* Cloud Run sends SIGTERM about ten seconds before SIGKILL, which takes us along with everything:
  * the main process gets eight of them, the rest is for its last output and its exit. */
 #define TERM_KILL_MS 8000
-#define TERM_LEAVE_MS 9500
+#define TERM_LEAVE_MS 9000
 #define NEVER UINT64_MAX
 
 static const int signals[] = {SIGCHLD, SIGTERM, SIGINT,  SIGHUP,  SIGQUIT,

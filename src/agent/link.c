@@ -14,6 +14,8 @@
 #define FIRST_RETRY_MS 500       /* a lost link: at once, give or take */
 #define BACKOFF_MS 100           /* then rand(0, this * 2^n) */
 #define SLOW_RETRY_MS 30000      /* the gateway answers, but not with what we want */
+#define FLAP_FAILURES 3          /* a link that was up comes back within 0.8 s at most ... */
+#define FLAPS_MAX 50             /* ... unless that goes on and on */
 #define NOT_FOUND_PATIENCE 5     /* so many 404 may be a gateway that is starting */
 #define SUSPECT_SILENCE_MS 5000
 
@@ -27,7 +29,7 @@ struct links {
 	bool up;                     /* WELCOME has come on current */
 	bool hurried, stopped;
 	uint64_t opened_ms, up_ms;
-	unsigned failures, not_found;
+	unsigned failures, flaps, not_found;
 	struct timer *retry;
 	uv_timer_t tick;
 	bool tick_open;
@@ -136,7 +138,9 @@ static void drop_current(struct links *l)
 static void lost(struct links *l, const char *why)
 {
 	if (l->up && clock_mono_ms() - l->up_ms >= LINK_STABLE_MS)
-		l->failures = 0;
+		l->failures = l->flaps = 0;
+	else if (l->up && l->failures > FLAP_FAILURES && l->flaps++ < FLAPS_MAX)
+		l->failures = FLAP_FAILURES;
 	log_warn("link lost", "reason=\"%s\" link=%llu", why, (unsigned long long)l->link_no);
 	drop_current(l);
 	retry_backed_off(l);
@@ -245,16 +249,14 @@ static void on_close(void *ctx, struct wslink *link, int http_status, const char
 	struct links *l = ctx;
 
 	if (link == l->current) {
-		l->current = NULL;
-		session_link_down(l->agent->session);
 		lost(l, reason);
-		l->up = false;
 	} else if (link == l->pending) {
 		l->pending = NULL;
 		if (http_status == 401)
 			log_error("the gateway refuses our token", "retry_ms=%d", SLOW_RETRY_MS);
-		else
-			log_warn("cannot reach the gateway", "status=%d reason=\"%s\"", http_status, reason);
+		else if ((l->failures & (l->failures - 1)) == 0) /* the 1st, 2nd, 4th, 8th ... in a row */
+			log_warn("cannot reach the gateway", "tries=%u status=%d reason=\"%s\"",
+				 l->failures + 1, http_status, reason);
 		retry_after_refusal(l, http_status);
 	}
 }

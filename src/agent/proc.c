@@ -254,6 +254,13 @@ static int open_streams(struct proc *p, bool detach, struct err *err)
 	return 0;
 }
 
+static void watch_ends(void *ctx, const struct spawned *ends)
+{
+	struct proc *p = ctx;
+
+	proc_io_open(p, ends, p->table->agent->pump);
+}
+
 static void proc_start(struct proc *p, const struct exec_spec *spec)
 {
 	struct procs *t = p->table;
@@ -264,6 +271,8 @@ static void proc_start(struct proc *p, const struct exec_spec *spec)
 		.nofile = a->nofile.rlim_max ? &a->nofile : NULL,
 		.passwd_file = "/etc/passwd",
 		.group_file = "/etc/group",
+		.watch = watch_ends,
+		.ctx = p,
 	};
 	struct spawned s;
 	struct err err;
@@ -280,7 +289,6 @@ static void proc_start(struct proc *p, const struct exec_spec *spec)
 	p->state = PROC_RUNNING;
 	p->exit.started_ns = clock_wall_ns();
 	HASH_ADD(hh_pid, t->by_pid, pid, sizeof(p->pid), p);
-	proc_io_open(p, &s, a->pump);
 	log_info("process started", "channel=%u pid=%d", p->channel, (int)p->pid);
 	tell_started(p);
 }

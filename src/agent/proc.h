@@ -95,7 +95,7 @@ void procs_unblock(struct procs *t);
 /* ---- between proc.c and proc_io.c --------------------------------------------------------------- */
 
 void proc_io_init(struct proc *p, struct tee tee[2]); /* tee NULL: no copy */
-void proc_io_open(struct proc *p, struct spawned *s, struct pump *pump);
+void proc_io_open(struct proc *p, const struct spawned *s, struct pump *pump);
 size_t proc_io_input(struct proc *p, const uint8_t *data, size_t n); /* bytes taken */
 void proc_io_input_end(struct proc *p);  /* half-close: a pipe closes, a terminal stays */
 void proc_io_reaped(struct proc *p);     /* note what is owed, read it soon */

@@ -222,7 +222,7 @@ static void add_or_close(struct pump *pump, struct pump_item *it, int fd, uint32
 		close(fd);
 }
 
-void proc_io_open(struct proc *p, struct spawned *s, struct pump *pump)
+void proc_io_open(struct proc *p, const struct spawned *s, struct pump *pump)
 {
 	add_or_close(pump, &p->inlet, s->in, EPOLLOUT);
 	add_or_close(pump, &p->outlet[0].item, s->out, EPOLLIN);

@@ -372,6 +372,10 @@ int spawn(const struct spawn_options *opt, struct spawned *ret, int *ret_code, s
 	c.stdio[1] = p.out[1];
 	c.stdio[2] = p.errout[1];
 
+	if (opt->watch) {
+		*ret = (struct spawned){0, steal_fd(&p.in[1]), steal_fd(&p.out[0]), steal_fd(&p.errout[0])};
+		opt->watch(opt->ctx, ret);
+	}
 	ret->pid = run_child(&c);
 	if (ret->pid < 0) {
 		err_sys(err, errno, "clone");
@@ -382,7 +386,7 @@ int spawn(const struct spawn_options *opt, struct spawned *ret, int *ret_code, s
 		explain(&c, spec, ret_code, err);
 		goto out;
 	}
-	ret->in = steal_fd(&p.in[1]);
+	ret->in = steal_fd(&p.in[1]); /* -1 each when the watcher has them */
 	ret->out = steal_fd(&p.out[0]);
 	ret->errout = steal_fd(&p.errout[0]);
 	rc = 0;

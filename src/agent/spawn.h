@@ -18,18 +18,23 @@
 #define SPAWN_PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SPAWN_PIPE_BYTES (1024 * 1024)
 
-struct spawn_options {
-	const struct exec_spec *spec;  /* env: the complete environment */
-	bool make_workdir;             /* mkdir -p the working directory first, as for a container */
-	const struct rlimit *nofile;   /* to set in the child, or NULL */
-	const char *passwd_file, *group_file;
-};
-
 /* Our ends, non-blocking and CLOEXEC; -1 where there is none. With a terminal stdin and out are two
  * descriptors of the master and errout is -1. */
 struct spawned {
 	pid_t pid;
 	int in, out, errout;
+};
+
+struct spawn_options {
+	const struct exec_spec *spec;  /* env: the complete environment */
+	bool make_workdir;             /* mkdir -p the working directory first, as for a container */
+	const struct rlimit *nofile;   /* to set in the child, or NULL */
+	const char *passwd_file, *group_file;
+	/* Called with our ends before there is a process, so that watching them begins before anything
+	 * is written: they are the callee's from then on, also if the start fails. NULL: they are in
+	 * *ret in the end. */
+	void (*watch)(void *ctx, const struct spawned *ends);
+	void *ctx;
 };
 
 /* On failure *ret_code is 127 (not found) or 126 and err is the sentence Docker would show. */
