@@ -191,17 +191,19 @@ static void pass_on(int sig)
 	kill(guarded, sig);
 }
 
-static int guard(void)
+static void guard(void)
 {
 	int status;
 
 	while (waitpid(guarded, &status, 0) < 0)
 		if (errno != EINTR)
-			return 1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			_exit(1);
+	/* Not exit(): a process that gave its children a PID namespace which is gone by now cannot
+	 * start a thread any more, and a sanitizer's exit handler wants one. */
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-/* Returns in the emulator, with -1; in the guard with the exit status of both. */
+/* Returns in the emulator only, with -1; or with the exit status of a process that cannot start. */
 static int split_off(const struct options *o, pid_t parent)
 {
 	static const int passed[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
@@ -228,7 +230,8 @@ static int split_off(const struct options *o, pid_t parent)
 	}
 	for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++)
 		sigaction(passed[i], &sa, NULL);
-	return guard();
+	guard();
+	return 1;
 }
 
 /* ---- start ---- */

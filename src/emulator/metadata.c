@@ -78,6 +78,14 @@ static void reply_token(struct exchange *x)
 	reply_text(x, 200, "application/json", text);
 }
 
+/* What follows the prefix; "" if path is not below it. */
+static const char *below(const char *path, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(path, prefix, n) ? "" : path + n;
+}
+
 void metadata_handle(struct exchange *x, const struct metadata_identity *who)
 {
 	const char *path = exchange_path(x), *flavor = exchange_header(x, "Metadata-Flavor");
@@ -96,29 +104,29 @@ void metadata_handle(struct exchange *x, const struct metadata_identity *who)
 		reply_text(x, 405, "text/html", "Method not allowed.");
 		return;
 	}
-	path += strncmp(path, PREFIX, strlen(PREFIX)) ? 0 : strlen(PREFIX);
-	static const char account[] = "instance/service-accounts/default/";
-	if (!strcmp(path, "project/project-id"))
-		text = xstrdup(who->project);
-	else if (!strcmp(path, "project/numeric-project-id"))
-		text = xasprintf("%lld", number);
-	else if (!strcmp(path, "instance/region"))
-		text = xasprintf("projects/%lld/regions/%s", number, who->location);
-	else if (!strcmp(path, "instance/zone"))
-		text = xasprintf("projects/%lld/zones/%s-1", number, who->location);
-	else if (!strcmp(path, "instance/id"))
-		text = xstrdup(who->instance_id);
-	else if (!strncmp(path, account, strlen(account)) && !strcmp(path + strlen(account), "email"))
-		text = xasprintf("%lld-compute@developer.gserviceaccount.com", number);
-	else if (!strncmp(path, account, strlen(account)) && !strcmp(path + strlen(account), "scopes"))
-		text = xstrdup("https://www.googleapis.com/auth/cloud-platform\n");
-	else if (!strncmp(path, account, strlen(account)) && !strcmp(path + strlen(account), "token")) {
+	const char *item = below(path, PREFIX);
+	const char *mine = below(item, "instance/service-accounts/default/");
+	if (!strcmp(mine, "token")) {
 		reply_token(x);
 		return;
-	} else if (!strncmp(path, account, strlen(account)) &&
-		   !strcmp(path + strlen(account), "identity")) {
+	}
+	if (!strcmp(mine, "identity")) {
 		reply_identity(x, who);
 		return;
 	}
+	if (!strcmp(item, "project/project-id"))
+		text = xstrdup(who->project);
+	else if (!strcmp(item, "project/numeric-project-id"))
+		text = xasprintf("%lld", number);
+	else if (!strcmp(item, "instance/region"))
+		text = xasprintf("projects/%lld/regions/%s", number, who->location);
+	else if (!strcmp(item, "instance/zone"))
+		text = xasprintf("projects/%lld/zones/%s-1", number, who->location);
+	else if (!strcmp(item, "instance/id"))
+		text = xstrdup(who->instance_id);
+	else if (!strcmp(mine, "email"))
+		text = xasprintf("%lld-compute@developer.gserviceaccount.com", number);
+	else if (!strcmp(mine, "scopes"))
+		text = xstrdup("https://www.googleapis.com/auth/cloud-platform\n");
 	reply_text(x, text ? 200 : 404, "application/text", text ? text : "Not Found");
 }
