@@ -84,7 +84,7 @@ static int on_field(llhttp_t *p, const char *at, size_t n)
 		return 0;
 	if (!h->in_name)
 		h->name = (uint32_t)from;
-	h->in_name = true;
+	h->in_name |= n > 0; /* llhttp also reports pieces of no bytes */
 	if (keep(h, at, n))
 		return HPE_USER;
 	for (; from < h->text.len; from++) {
@@ -260,16 +260,14 @@ static enum http1_event fail(struct http1 *h, int status, const char *why, struc
 enum http1_event http1_next(struct http1 *h, const char *p, size_t n, size_t *ret_used,
 			    const char **ret_body, size_t *ret_body_len, struct err *err)
 {
-	bool in_head = h->in_head;
+	bool in_head = h->in_head, cut = in_head && n > h->max_head - h->head_bytes;
 	const char *why;
 	llhttp_errno_t rc;
 
 	*ret_used = 0;
 	h->started |= n > 0;
-	if (in_head && n > h->max_head - h->head_bytes)
+	if (cut)
 		n = h->max_head - h->head_bytes;
-	if (in_head && n == 0 && h->head_bytes == h->max_head)
-		return fail(h, 431, "the head is too large", err);
 	if (h->paused)
 		llhttp_resume(&h->parser);
 	h->paused = false;
@@ -287,6 +285,8 @@ enum http1_event http1_next(struct http1 *h, const char *p, size_t n, size_t *re
 		why = check_lines(h, p, *ret_used);
 		if (why)
 			return fail(h, 400, why, err);
+		if (cut && h->event == HTTP1_MORE)
+			return fail(h, 431, "the head is too large", err);
 	}
 	*ret_body = h->body;
 	*ret_body_len = h->body_len;
