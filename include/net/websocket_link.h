@@ -19,7 +19,7 @@
 #include "net/conn.h"
 
 #define WSLINK_AHEAD (128 * 1024)
-#define WSLINK_MESSAGE_MAX (128 * 1024)
+#define WSLINK_MESSAGE_MAX (4 * 1024 * 1024) /* a HELLO that lists thousands of processes */
 
 struct wslink;
 

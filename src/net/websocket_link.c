@@ -20,8 +20,9 @@
 #include "net/defer.h"
 #include "net/websocket.h"
 
-#define IN_MAX (256 * 1024)
-#define READ_SMALL (16 * 1024)         /* per read, until a read fills it: then all there is room for */
+#define IN_MAX (WSLINK_MESSAGE_MAX + READ_LARGE)
+#define READ_SMALL (16 * 1024)         /* per read, until a read fills it: then large ones */
+#define READ_LARGE (256 * 1024)
 #define OUT_MAX (WSLINK_AHEAD + WSLINK_MESSAGE_MAX + 1024)
 #define FLUSH_BYTES_PER_ROUND (1024 * 1024)
 #define ANSWER_HEAD_MAX (64 * 1024)
@@ -332,6 +333,8 @@ static bool read_in(struct wslink *l)
 		return true;
 	if (!l->read_much && room > READ_SMALL)
 		room = READ_SMALL;
+	if (room > READ_LARGE)
+		room = READ_LARGE;
 	n = conn_read(l->conn, buf_reserve(&l->in, room), room);
 	if (n > 0) {
 		buf_commit(&l->in, (size_t)n);

@@ -853,13 +853,14 @@ Test(tunnel, a_terminal_exec_is_raw_and_resizes)
 Test(tunnel, control_c_interrupts_through_the_terminal)
 {
 	struct gw g;
-	struct exec_spec s = spec(COMMAND("sh", "-c", "echo ready; sleep 1000"));
+	struct exec_spec s = spec(COMMAND("cat"));
 
 	s.tty = true;
 	gw_start(&g, idle);
 	struct channel *c = exec_with(&g, s, NULL, 0);
 
-	UNTIL(&g, c->raw.len >= 7);
+	stream_write(c->in, "x\n", 2);
+	UNTIL(&g, c->raw.len >= 6); /* its echo and cat's */
 	stream_write(c->in, "\003", 1);
 	UNTIL(&g, ended(c));
 	cr_assert_eq(c->status.code, 130);
