@@ -436,12 +436,37 @@ static int agent_status(struct gw *g)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static void agent_stop(struct gw *g)
+static void close_handle(uv_handle_t *h, void *arg)
 {
-	if (!g->agent)
-		return;
-	kill(g->agent, SIGTERM);
-	agent_status(g);
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+static void finish(struct gw *g)
+{
+	if (g->agent) {
+		kill(g->agent, SIGTERM);
+		agent_status(g);
+	}
+	wslink_close(g->link);
+	g->link = NULL;
+	if (g->http)
+		http_server_free(g->http);
+	for (int i = 0; i < CHANNELS; i++) {
+		buf_release(&g->ch[i].raw);
+		free(g->ch[i].status.error);
+	}
+	session_free(g->session);
+	hello_release(&g->last_hello);
+	buf_release(&refusal);
+	close(g->log_fd);
+	for (int i = 0; i < 8; i++)
+		uv_run(&g->loop, UV_RUN_NOWAIT);
+	loop_defer_finish(&g->loop);
+	uv_walk(&g->loop, close_handle, NULL);
+	while (uv_run(&g->loop, UV_RUN_NOWAIT))
+		;
+	cr_assert_eq(uv_loop_close(&g->loop), 0);
 }
 
 static uint32_t next_channel = 2;
@@ -573,6 +598,7 @@ Test(tunnel, main_output_arrives_with_times_and_the_exit_is_exact)
 	AUTO_FREE char *log = agent_log(&g);
 
 	cr_assert(strstr(log, "hi\n") && strstr(log, "no\n"), "the copy for Cloud Logging: %s", log);
+	finish(&g);
 }
 
 Test(tunnel, hello_tells_who_and_what)
@@ -587,7 +613,7 @@ Test(tunnel, hello_tells_who_and_what)
 	cr_assert_eq(g.last_hello.procs[0].channel, 1);
 	cr_assert_eq(g.last_hello.procs[0].state, PROC_RUNNING);
 	cr_assert_gt(g.last_hello.procs[0].pid, 0);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, a_signal_is_128_plus_its_number)
@@ -599,6 +625,7 @@ Test(tunnel, a_signal_is_128_plus_its_number)
 	cr_assert_eq(g.ch[1].status.code, 137);
 	cr_assert_eq(g.ch[1].status.signal, 9);
 	cr_assert_eq(agent_status(&g), 137);
+	finish(&g);
 }
 
 Test(tunnel, a_main_process_that_cannot_start_is_told_as_one)
@@ -611,6 +638,7 @@ Test(tunnel, a_main_process_that_cannot_start_is_told_as_one)
 	cr_assert_str_eq(g.ch[1].status.error, "exec: \"no-such-program\": executable file not found in $PATH");
 	cr_assert_eq(g.ch[1].status.started_ns, 0);
 	cr_assert_eq(agent_status(&g), 127);
+	finish(&g);
 }
 
 Test(tunnel, main_output_waits_for_a_gateway_that_comes_late)
@@ -633,6 +661,7 @@ Test(tunnel, main_output_waits_for_a_gateway_that_comes_late)
 	cr_assert_str_eq(out + n - 14, "299999\n300000\n");
 	cr_assert_eq(g.ch[1].status.code, 3);
 	cr_assert_eq(agent_status(&g), 3);
+	finish(&g);
 }
 
 Test(tunnel, stderr_before_stdout_stays_so)
@@ -648,7 +677,7 @@ Test(tunnel, stderr_before_stdout_stays_so)
 
 		cr_assert_str_eq(both, "e\no\n");
 	}
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, main_has_a_terminal_when_asked)
@@ -671,6 +700,7 @@ Test(tunnel, main_has_a_terminal_when_asked)
 
 	cr_assert_str_eq(out, "10 20\r\n\r\n30 40\r\nxterm\r\n");
 	cr_assert_eq(agent_status(&g), 0);
+	finish(&g);
 }
 
 Test(tunnel, sigterm_reaches_main_and_its_exit_reaches_the_gateway)
@@ -685,6 +715,7 @@ Test(tunnel, sigterm_reaches_main_and_its_exit_reaches_the_gateway)
 
 	cr_assert_str_eq(out, "ready\nbye\n");
 	cr_assert_eq(agent_status(&g), 5);
+	finish(&g);
 }
 
 Test(tunnel, signals_reach_the_whole_group)
@@ -699,6 +730,7 @@ Test(tunnel, signals_reach_the_whole_group)
 
 	cr_assert(strstr(out, "usr1\n") && strstr(out, "woken\n"), "%s", out);
 	cr_assert_eq(agent_status(&g), 9);
+	finish(&g);
 }
 
 Test(tunnel, execs_end_with_the_main_process)
@@ -713,6 +745,7 @@ Test(tunnel, execs_end_with_the_main_process)
 	UNTIL(&g, c->exited && g.ch[1].exited);
 	cr_assert_eq(c->status.code, 137);
 	cr_assert_eq(agent_status(&g), 137);
+	finish(&g);
 }
 
 Test(tunnel, without_a_gateway_it_leaves_after_the_linger_and_says_so)
@@ -729,6 +762,7 @@ Test(tunnel, without_a_gateway_it_leaves_after_the_linger_and_says_so)
 
 	cr_assert(strstr(log, "out\n"));
 	cr_assert(strstr(log, "ended with code 6; the gateway has not confirmed this"), "%s", log);
+	finish(&g);
 }
 
 Test(tunnel, it_stays_until_the_exit_is_acknowledged)
@@ -746,6 +780,7 @@ Test(tunnel, it_stays_until_the_exit_is_acknowledged)
 	cr_assert(!agent_gone(&g, NULL));
 	ack_exit(&g, 1);
 	cr_assert_eq(agent_status(&g), 0);
+	finish(&g);
 }
 
 /* ---- execs -------------------------------------------------------------------------------------- */
@@ -759,7 +794,7 @@ Test(tunnel, an_exec_has_stdin_stdout_stderr_and_a_code)
 	exec_prints(&g, spec(COMMAND("cat")), "", "", "", 0);
 	exec_prints(&g, spec(COMMAND("sh", "-c", "echo o; echo e >&2; exit 7")), NULL, "o\n", "e\n", 7);
 	exec_prints(&g, spec(COMMAND("sh", "-c", "kill -TERM $$")), NULL, "", "", 143);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, an_exec_inherits_and_overrides)
@@ -784,7 +819,7 @@ Test(tunnel, an_exec_inherits_and_overrides)
 	s.user = xstrdup("12345");
 	if (geteuid() == 0)
 		exec_prints(&g, s, NULL, "/tmp\n12345\n", "", 0);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, an_exec_that_cannot_start_says_why)
@@ -798,7 +833,7 @@ Test(tunnel, an_exec_that_cannot_start_says_why)
 	cr_assert_eq(c->status.code, 126);
 	cr_assert_str_eq(c->status.error, "exec: \"/tmp\": is a directory");
 	cr_assert_eq(c->status.final_offset, 0);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, the_same_exec_twice_runs_once)
@@ -826,7 +861,7 @@ Test(tunnel, the_same_exec_twice_runs_once)
 	AUTO_FREE char *out = payload(c, 1, NULL);
 
 	cr_assert_str_eq(out, "once\n");
-	agent_stop(&g);
+	finish(&g);
 	exec_spec_release(&again);
 }
 
@@ -847,7 +882,7 @@ Test(tunnel, a_terminal_exec_is_raw_and_resizes)
 	UNTIL(&g, ended(c));
 	cr_assert_eq(c->raw.len, 17);
 	cr_assert(memcmp(buf_head(&c->raw), "5 6\r\nready\r\n7 8\r\n", 17) == 0);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, control_c_interrupts_through_the_terminal)
@@ -864,7 +899,7 @@ Test(tunnel, control_c_interrupts_through_the_terminal)
 	stream_write(c->in, "\003", 1);
 	UNTIL(&g, ended(c));
 	cr_assert_eq(c->status.code, 130);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, a_descendant_that_holds_the_pipes_does_not_hold_the_exit)
@@ -882,7 +917,7 @@ Test(tunnel, a_descendant_that_holds_the_pipes_does_not_hold_the_exit)
 	c = exec_with(&g, spec(COMMAND("sh", "-c", "(while :; do echo on; sleep 0.02; done) & echo hi")), NULL, 0);
 	UNTIL(&g, ended(c));
 	cr_assert(c->status.pipes_held);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, input_a_process_does_not_want_blocks_nobody)
@@ -900,7 +935,7 @@ Test(tunnel, input_a_process_does_not_want_blocks_nobody)
 	UNTIL(&g, c->in_reset);
 	exec_prints(&g, spec(COMMAND("cat")), "still here", "still here", "", 0);
 	cr_assert_gt(full->feed_left, 0);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, a_slow_reader_stops_its_process_and_loses_nothing)
@@ -926,7 +961,7 @@ Test(tunnel, a_slow_reader_stops_its_process_and_loses_nothing)
 	cr_assert_eq(n, 6888896);
 	cr_assert_eq(c->status.code, 4);
 	cr_assert(!c->status.pipes_held);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, a_detached_exec_has_no_output)
@@ -941,7 +976,7 @@ Test(tunnel, a_detached_exec_has_no_output)
 	UNTIL(&g, c->exited && c->fin);
 	cr_assert_eq(c->raw.len, 0);
 	cr_assert_eq(c->status.code, 8);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, a_client_that_gave_up_does_not_stop_the_process)
@@ -967,7 +1002,7 @@ Test(tunnel, a_client_that_gave_up_does_not_stop_the_process)
 	cr_assert_eq(read(fd, text, 7), 5);
 	cr_assert_str_eq(text, "done\n");
 	unlink(file);
-	agent_stop(&g);
+	finish(&g);
 }
 
 /* ---- links that come and go --------------------------------------------------------------------- */
@@ -992,7 +1027,7 @@ Test(tunnel, nothing_is_lost_when_the_link_is_cut_in_a_transfer)
 	cr_assert(memcmp(out, data, n) == 0);
 	cr_assert_eq(c->status.code, 0);
 	cr_assert_geq(g.links, 11);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, an_exit_while_the_link_is_down_arrives_with_the_next)
@@ -1014,7 +1049,7 @@ Test(tunnel, an_exit_while_the_link_is_down_arrives_with_the_next)
 	cr_assert_str_eq(out, "before\nafter\n");
 	cr_assert_eq(c->status.code, 11);
 	cr_assert_eq(c->exits, 1);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, a_gateway_that_forgot_everything_learns_it_from_the_agent)
@@ -1034,7 +1069,7 @@ Test(tunnel, a_gateway_that_forgot_everything_learns_it_from_the_agent)
 	UNTIL(&g, c->exited);
 	cr_assert_eq(c->status.code, 137);
 	exec_prints(&g, spec(COMMAND("echo", "new")), NULL, "new\n", "", 0);
-	agent_stop(&g);
+	finish(&g);
 }
 
 Test(tunnel, unknown_and_superseded_agents_stop_dialling_and_leave_when_done)
@@ -1047,6 +1082,7 @@ Test(tunnel, unknown_and_superseded_agents_stop_dialling_and_leave_when_done)
 	agent_start(&g, settings(&g, COMMAND("sh", "-c", "sleep 0.3; exit 3")));
 	cr_assert_eq(agent_status(&g), 3);
 	cr_assert_eq(g.refused, 1);
+	finish(&g);
 }
 
 Test(tunnel, retry_comes_back_after_the_time_given)
@@ -1060,7 +1096,7 @@ Test(tunnel, retry_comes_back_after_the_time_given)
 	UNTIL(&g, g.refused == 3);
 	g.refuse_with = 0;
 	UNTIL(&g, g.up);
-	agent_stop(&g);
+	finish(&g);
 }
 
 /* ---- forward mode ------------------------------------------------------------------------------- */
@@ -1113,6 +1149,7 @@ Test(tunnel, forward_mode_speaks_the_same)
 	send_control(&g, &(struct control){.type = CONTROL_SIGNAL, .channel = 1, .signal.number = SIGTERM});
 	UNTIL(&g, ended(&g.ch[1]));
 	cr_assert_eq(agent_status(&g), 143);
+	finish(&g);
 }
 
 Test(tunnel, forward_mode_refuses_a_wrong_token)
@@ -1126,5 +1163,5 @@ Test(tunnel, forward_mode_refuses_a_wrong_token)
 		pause_briefly(&g);
 	}
 	cr_assert_eq(g.hellos, 0);
-	agent_stop(&g);
+	finish(&g);
 }
