@@ -732,8 +732,6 @@ static void restart_control(struct session *s)
 	struct stream *tx = s->control_tx;
 	uint64_t from = s->role == SESSION_AGENT ? s->hello_mark : tx->acked;
 
-	if (from < tx->acked)
-		from = tx->acked;
 	s->stats.replay_bytes -= tx_restart(tx, from);
 	s->tail_start = s->tail_start >= from ? s->tail_start - from : 0;
 	if (tx->written == 0)
