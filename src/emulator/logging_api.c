@@ -186,8 +186,13 @@ static void inherit(json_t *entry, const json_t *request, const char *key)
 		json_object_set_new(entry, key, json_deep_copy(v));
 }
 
-/* Fill in what the request says for all; 0 and *ret_ns, or -1. */
-static int complete_entry(json_t *entry, const json_t *request, int64_t now, int64_t *ret_ns,
+struct written {
+	size_t bytes;
+	int64_t time_ns;
+};
+
+/* Fill in what the request says for all; 0 and *ret, or -1. */
+static int complete_entry(json_t *entry, const json_t *request, int64_t now, struct written *ret,
 			  struct rpc_error *e)
 {
 	const char *name, *time = get(entry, "timestamp"), *id = get(entry, "insertId");
@@ -206,16 +211,17 @@ static int complete_entry(json_t *entry, const json_t *request, int64_t now, int
 				"LOG_ID URL-encoded");
 	if (id && (strlen(id) > 63 || strchr(id, ' ')))
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "insert_id is too long");
-	*ret_ns = now;
-	if (time && clock_parse(time, ret_ns) < 0)
+	ret->time_ns = now;
+	if (time && clock_parse(time, &ret->time_ns) < 0)
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "timestamp '%.60s' is not RFC 3339", time);
-	if (*ret_ns < now - RETENTION_NS || *ret_ns > now + DAY_NS)
+	if (ret->time_ns < now - RETENTION_NS || ret->time_ns > now + DAY_NS)
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "Log entries cannot be more than 30 days old or more "
 				"than a day in the future");
 	AUTO_FREE char *text = json_dumps(entry, JSON_COMPACT);
-	if (text && strlen(text) > LOGS_LINE_MAX)
+	ret->bytes = strlen(text);
+	if (ret->bytes > LOGS_LINE_MAX)
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "Log entry with size %zu exceeds maximum size of "
-				"256.0K", strlen(text));
+				"256.0K", ret->bytes);
 	return 0;
 }
 
@@ -227,15 +233,16 @@ static int write_entries(struct emulator *emu, const json_t *request, struct rpc
 
 	if (!n || n > WRITE_MAX)
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "entries must have 1 to %d entries", WRITE_MAX);
-	int64_t *times = xcalloc(n, sizeof *times);
+	struct written *w = xcalloc(n, sizeof *w);
 	for (i = 0; i < n; i++)
-		if (complete_entry(json_array_get(entries, i), request, now, &times[i], e) < 0) {
-			free(times);
+		if (complete_entry(json_array_get(entries, i), request, now, &w[i], e) < 0) {
+			free(w);
 			return -1; /* all or nothing, unlike partialSuccess */
 		}
 	for (i = 0; i < n && !json_is_true(json_object_get(request, "dryRun")); i++)
-		logs_add_written(emu->logs, json_incref(json_array_get(entries, i)), times[i]);
-	free(times);
+		logs_add_written(emu->logs, json_incref(json_array_get(entries, i)), w[i].bytes,
+				 w[i].time_ns);
+	free(w);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ struct entry {
 	uint8_t severity;       /* hundreds; 0 = DEFAULT, which is omitted */
 	bool is_json;
 	uint32_t len;
-	char text[];            /* len bytes and a NUL */
+	char text[];            /* len bytes and a NUL; empty if written */
 };
 
 struct logs {
@@ -82,8 +82,7 @@ void log_source_unref(struct log_source *s)
 
 static size_t entry_bytes(const struct entry *e)
 {
-	/* A written entry is a tree of small allocations: an estimate. */
-	return sizeof *e + e->len + (e->written ? 1024 : 0);
+	return sizeof *e + e->len;
 }
 
 static void entry_free(struct entry *e)
@@ -262,11 +261,12 @@ void logs_add_system(struct logs *l, struct log_source *src, const char *severit
 	insert(l, e);
 }
 
-void logs_add_written(struct logs *l, json_t *entry, int64_t time_ns)
+void logs_add_written(struct logs *l, json_t *entry, size_t bytes, int64_t time_ns)
 {
 	struct entry *e = xcalloc(1, sizeof *e + 1);
 
 	e->written = entry;
+	e->len = (uint32_t)(3 * bytes); /* a tree of small allocations: an estimate */
 	e->time_ns = time_ns;
 	e->receive_ns = clock_wall_ns();
 	if (!json_object_get(entry, "insertId")) {

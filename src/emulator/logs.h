@@ -48,8 +48,8 @@ void logs_add_line(struct logs *l, struct log_source *src, enum log_stream strea
 /* A line of the platform's own, on run.googleapis.com/varlog/system. */
 void logs_add_system(struct logs *l, struct log_source *src, const char *severity, const char *fmt,
 		     ...) __attribute__((format(printf, 4, 5)));
-/* A LogEntry by entries:write, complete with logName and timestamp; takes it. */
-void logs_add_written(struct logs *l, json_t *entry, int64_t time_ns);
+/* A LogEntry by entries:write, complete with logName, of so many bytes as JSON; takes it. */
+void logs_add_written(struct logs *l, json_t *entry, size_t bytes, int64_t time_ns);
 
 /* Cuts a byte stream into lines. An over-long line becomes several entries, so no byte is lost. */
 struct log_lines {

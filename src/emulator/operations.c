@@ -167,9 +167,10 @@ static void forget_old(struct store *s)
 {
 	struct operation *op = s->operations ? s->operations->prev : NULL; /* utlist: head->prev = tail */
 
-	while (s->n_operations > KEPT_MAX && op && op->done) {
-		struct operation *newer = op == s->operations ? NULL : op->prev;
-		operation_free(s, op);
+	while (s->n_operations > KEPT_MAX && op != s->operations) {
+		struct operation *newer = op->prev;
+		if (op->done)
+			operation_free(s, op);
 		op = newer;
 	}
 }

@@ -69,14 +69,28 @@ int rpc_fail(struct rpc_error *e, enum rpc_code code, const char *fmt, ...)
 	return -1;
 }
 
+/* A sentence that quotes a peer's bytes may hold, or be cut to, what is not UTF-8. */
+static json_t *sentence(const char *text)
+{
+	char safe[RPC_MESSAGE_MAX];
+	json_t *s = json_string(text);
+
+	if (s)
+		return s;
+	snprintf(safe, sizeof safe, "%s", text);
+	for (char *c = safe; *c; c++)
+		*c = *c & 0x80 ? '?' : *c;
+	return json_string(safe);
+}
+
 static void add_violation(struct rpc_error *e, const char *field, const char *description)
 {
 	if (!e->violations)
 		e->violations = json_array();
 	json_t *v = json_object();
 	if (*field)
-		json_object_set_new(v, "field", json_string(field));
-	json_object_set_new(v, "description", json_string(description));
+		json_object_set_new(v, "field", sentence(field));
+	json_object_set_new(v, "description", sentence(description));
 	json_array_append_new(e->violations, v);
 }
 
@@ -123,13 +137,9 @@ void rpc_reply(struct exchange *x, json_t *body)
 void rpc_reply_error(struct exchange *x, struct rpc_error *e)
 {
 	int status = rpc_http_status(e->code);
-	json_t *inner = json_pack("{s:i, s:s%, s:s}", "code", status, "message", e->message,
-				  strlen(e->message), "status", code_name(e->code));
+	json_t *inner = json_pack("{s:i, s:o, s:s}", "code", status, "message", sentence(e->message),
+				  "status", code_name(e->code));
 
-	/* A message that quotes a peer's bytes may not be UTF-8 at its cut end. */
-	if (!inner)
-		inner = json_pack("{s:i, s:s, s:s}", "code", status, "message",
-				  "Invalid argument (not valid UTF-8).", "status", code_name(e->code));
 	if (e->violations)
 		json_object_set_new(inner, "details", json_pack("[{s:s, s:o}]", "@type",
 			"type.googleapis.com/google.rpc.BadRequest", "fieldViolations",
@@ -140,7 +150,7 @@ void rpc_reply_error(struct exchange *x, struct rpc_error *e)
 
 void rpc_reply_status(struct exchange *x, int http_status, const char *message)
 {
-	json_t *inner = json_pack("{s:i, s:s, s:s}", "code", http_status, "message", message,
+	json_t *inner = json_pack("{s:i, s:o, s:s}", "code", http_status, "message", sentence(message),
 				  "status", code_name(rpc_code_of_http(http_status)));
 	send_json(x, http_status, json_pack("{s:o}", "error", inner));
 }

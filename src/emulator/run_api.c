@@ -34,6 +34,15 @@ static void target_release(struct target *t)
 	free(t->parent);
 }
 
+/* Names are printable ASCII: they end up in JSON, log names and arguments. */
+static bool is_plain(const char *s)
+{
+	for (const char *c = s; *c; c++)
+		if (*c <= ' ' || *c > '~' || strchr("/\"\\", *c))
+			return false;
+	return *s != 0;
+}
+
 /* 0, or -1 if it is not a path of this API at all. */
 static int target_parse(const char *path, struct target *t)
 {
@@ -51,7 +60,7 @@ static int target_parse(const char *path, struct target *t)
 			return -1;
 		if (slash)
 			*slash++ = 0;
-		if (parse_percent_decode(at) < 0 || !*at || strchr(at, '/'))
+		if (parse_percent_decode(at) < 0 || !is_plain(at))
 			return -1;
 		t->segment[t->n++] = at;
 		at = slash;

@@ -266,7 +266,7 @@ static void write_entry(const char *text, const char *time, const char *id)
 			      "insertId", id);
 
 	cr_assert_eq(clock_parse(time, &ns), 0);
-	logs_add_written(logs, e, ns);
+	logs_add_written(logs, e, 100, ns);
 }
 
 Test(logs, written_entries_take_their_place_in_time)
