@@ -318,8 +318,10 @@ static void exec_end(void *ctx, int exit_code, const char *lost)
 		say(r, STDCOPY_ERROR, text);
 	} else if (e && e->error && *e->error && exit_code >= 125) {
 		/* dockerd's words; clients look for "executable file not found" and the like in them. */
-		AUTO_FREE char *text = xasprintf("OCI runtime exec failed: exec failed: unable to start "
-						 "container process: %s: unknown", e->error);
+		bool from_us = strncmp(e->error, "unable to find ", 15) == 0; /* user or group: not the runtime */
+		AUTO_FREE char *text = from_us ? xstrdup(e->error)
+			: xasprintf("OCI runtime exec failed: exec failed: unable to start container process: "
+				    "%s: unknown", e->error);
 
 		say(r, STDCOPY_STDOUT, text);
 	}

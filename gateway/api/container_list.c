@@ -99,8 +99,7 @@ static int read_query(struct request *r, struct query *q, struct err *err)
 	    check_values(&q->f, err) < 0 || request_int(r, "limit", &q->limit, err) < 0 ||
 	    find_mark(r, &q->f, "before", &q->before, err) < 0 || find_mark(r, &q->f, "since", &q->since, err) < 0)
 		return -1;
-	q->all = q->all || q->limit > 0 || q->before || q->since || filters_has(&q->f, "status") ||
-		 filters_has(&q->f, "exited");
+	q->all = q->all || q->limit > 0 || filters_has(&q->f, "status");
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "api/handlers.h"
 #include "api/hijack.h"
 #include "api/reply.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "relay.h"
 #include "state/container.h"
@@ -51,20 +52,18 @@ static void read_size(const struct request *r, json_t *body, struct exec *e)
 	e->cols = (uint16_t)cols;
 }
 
+/* "exec_create: sh -c true"; dockerd's blank behind a lone word included. */
 static void emit(struct request *r, struct container *c, const struct exec *e, const char *what)
 {
 	json_t *attributes = container_event_attributes(c);
 	AUTO_FREE char *action = NULL;
-	char *words = xstrdup("");
+	struct buf b;
 
-	for (size_t i = 0; i < e->argv.n; i++) {
-		char *more = xasprintf("%s %s", words, e->argv.v[i]);
-
-		free(words);
-		words = more;
-	}
-	action = xasprintf("%s:%s", what, words);
-	free(words);
+	buf_init(&b, API_BODY_MAX);
+	buf_printf(&b, "%s: %s ", what, e->argv.v[0]);
+	for (size_t i = 1; i < e->argv.n; i++)
+		buf_printf(&b, "%s%s", i > 1 ? " " : "", e->argv.v[i]);
+	action = buf_detach(&b, NULL);
 	json_object_set_new(attributes, "execID", json_string(e->id));
 	events_emit(r->g->events, "container", action, c->id, attributes);
 }
