@@ -10,8 +10,7 @@ must docker run -d --name steady busybox sh -c \
 	'i=0; trap "echo bye; exit 17" TERM; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
 must docker run -d --name idle busybox sleep 1000000
 must docker create --name never busybox true
-must docker run --name past busybox sh -c 'echo was here; exit 5'
-[ "$(docker wait past)" = 5 ] || true
+must status 5 docker run --name past busybox sh -c 'echo was here; exit 5'
 must docker run -d --name ends busybox sh -c 'echo first; sleep 3; seq 5000; echo last; exit 33'
 must until_true 10 log_has steady 20
 

@@ -2,6 +2,7 @@
 # The sequences of calls that CI runners make, and the Python SDK.
 . "$(dirname "$0")/lib.sh"
 engine_start busybox debian-like
+[ "$ENGINE" = dockerd ] || must docker pull -q busybox
 runners() { "$PYTHON" "$func_dir/runners.py" "$@"; }
 sdk() { "$PYTHON" "$func_dir/python_client.py" "$@"; }
 
