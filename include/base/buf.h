@@ -19,7 +19,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_release(struct buf *b);
-static inline uint8_t *buf_head(const struct buf *b) { return b->mem + b->off; }
+static inline uint8_t *buf_head(const struct buf *b) { return b->mem ? b->mem + b->off : NULL; }
 static inline size_t buf_room(const struct buf *b) { return b->max - b->len; }
 
 /* Room for n contiguous bytes at the end; NULL if that would pass max. Follow with buf_commit. */

@@ -279,7 +279,7 @@ static void take_messages(struct wslink *l)
 	if (l->in_messages)
 		return;
 	l->in_messages = true;
-	while (l->state == OPEN && !l->paused) {
+	while (l->state == OPEN && !l->paused && off < l->in.len) {
 		struct ws_message m;
 		size_t used, need;
 		struct err err;
