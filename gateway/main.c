@@ -108,9 +108,9 @@ static int open_state(struct program *p, struct err *err)
 		return -1;
 	g->events = events_new();
 	g->images = images_new(g, err);
-	g->execs = g->images ? execs_new(g, err) : NULL;
-	g->containers = g->execs ? containers_new(g, logs, err) : NULL;
-	return g->containers ? 0 : -1;
+	g->containers = g->images ? containers_new(g, logs, err) : NULL;
+	g->execs = g->containers ? execs_new(g, err) : NULL;
+	return g->execs ? 0 : -1;
 }
 
 /* ---- doors --------------------------------------------------------------------------------------- */
@@ -270,8 +270,8 @@ static void take_down(struct program *p)
 		cloud_free(g->cloud);
 	if (g->http)
 		http_client_free(g->http);
-	containers_free(g->containers);
 	execs_free(g->execs);
+	containers_free(g->containers);
 	images_free(g->images);
 	if (g->events)
 		events_free(g->events);
