@@ -369,9 +369,9 @@ hello' "$(entries "$f AND labels.container_name=\"main\" AND logName:stdout" | j
 t "dependsOn, startup probe, shared executable volume, loopback; the main container's end is the task's" sidecar
 
 probe_fails() {
-	create noprobe "$(sidecar_job 'echo never' 'sleep 100' | jq -c '.template.template.containers[1].startupProbe.failureThreshold=1')"
+	create noprobe "$(sidecar_job 'echo never' 'trap "exit 0" TERM; while :; do sleep 0.1; done' | jq -c '.template.template.containers[1].startupProbe.failureThreshold=1')"
 	EXE=$(run_job noprobe)
-	within 20 wait_done >/dev/null
+	within 5 wait_done >/dev/null
 	has "$(jq -r .error.message "$T/done.json")" 'startup probe of container "side" failed'
 	eq '' "$(stream_of "$EXE" stdout)"
 }
