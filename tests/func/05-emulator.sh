@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 P=projects/p1/locations/us-central1
 EMU_STATE=$T/emulator
-MODE=reverse ENGINE=emulator
+export MODE=reverse ENGINE=emulator # lib.sh reads them
 
 # ---- a registry with one image, and the emulator ----------------------------------------------------
 
@@ -606,7 +606,7 @@ crash() { # which process
 	several_run
 	case $1 in
 	guard) kill -KILL $emu_pid ;;
-	emulator) kill -KILL $(cat /proc/$emu_pid/task/$emu_pid/children) ;;
+	emulator) kill -KILL "$(tr -d " " <"/proc/$emu_pid/task/$emu_pid/children")" ;;
 	esac
 	wait $emu_pid || true
 	until_true 5 host_is_clean
