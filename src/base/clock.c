@@ -1,5 +1,5 @@
 /* clock - reading the two clocks, and RFC 3339 to and from nanoseconds since 1970.
- * Pure but for the three readers. int64_t nanoseconds reach from 1677 to 2262: outside is refused. */
+ * Pure but for the three readers. int64_t nanoseconds reach from 1677 to 2262, no further. */
 #include "base/clock.h"
 
 #include <stdbool.h>

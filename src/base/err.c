@@ -1,5 +1,5 @@
 /* err - filling a struct err: fixed size, cut at the end rather than failing.
- * Pure; a NULL err is accepted everywhere, because some callers only want to know that it failed. */
+ * Pure; a NULL err is accepted everywhere: some callers only want to know that it failed. */
 #include "base/err.h"
 
 #include <stdarg.h>

@@ -39,8 +39,8 @@ static int64_t duration_unit(const char *s, size_t *ret_len)
 		const char *name;
 		int64_t ns;
 	} units[] = {
-		{"ns", 1},        {"us", 1000},      {"\xc2\xb5s", 1000},       {"\xce\xbcs", 1000},
-		{"ms", 1000000},  {"s", NS_PER_S},   {"m", 60 * NS_PER_S},      {"h", 3600 * NS_PER_S},
+		{"ns", 1},       {"us", 1000},    {"\xc2\xb5s", 1000},  {"\xce\xbcs", 1000},
+		{"ms", 1000000}, {"s", NS_PER_S}, {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S},
 	};
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
@@ -74,7 +74,7 @@ int parse_duration_ms(const char *s, int64_t *ret_ms)
 				return -1;
 		if (*s == '.')
 			for (s++; isdigit((unsigned char)*s); s++, any = true)
-				if (scale < NS_PER_S) { /* finer digits are below a nanosecond or close */
+				if (scale < NS_PER_S) { /* finer is below a nanosecond, or close */
 					frac = frac * 10 + (*s - '0');
 					scale *= 10;
 				}
@@ -136,13 +136,14 @@ int parse_docker_time(const char *s, int64_t *ret_ns)
 }
 
 static const char *const signal_names[SIGNAL_MAX + 1] = {
-	NULL, "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
-	"SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
-	"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
-	"SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS", "SIG32", "SIG33",
-	"SIG34", "SIG35", "SIG36", "SIG37", "SIG38", "SIG39", "SIG40", "SIG41", "SIG42", "SIG43",
-	"SIG44", "SIG45", "SIG46", "SIG47", "SIG48", "SIG49", "SIG50", "SIG51", "SIG52", "SIG53",
-	"SIG54", "SIG55", "SIG56", "SIG57", "SIG58", "SIG59", "SIG60", "SIG61", "SIG62", "SIG63",
+	NULL,        "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+	"SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+	"SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+	"SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS",
+	"SIG32",     "SIG33",   "SIG34",     "SIG35",   "SIG36",    "SIG37",   "SIG38",   "SIG39",
+	"SIG40",     "SIG41",   "SIG42",     "SIG43",   "SIG44",    "SIG45",   "SIG46",   "SIG47",
+	"SIG48",     "SIG49",   "SIG50",     "SIG51",   "SIG52",    "SIG53",   "SIG54",   "SIG55",
+	"SIG56",     "SIG57",   "SIG58",     "SIG59",   "SIG60",    "SIG61",   "SIG62",   "SIG63",
 	"SIG64",
 };
 
@@ -151,7 +152,9 @@ int parse_signal(const char *s)
 	static const struct {
 		const char *name;
 		int sig;
-	} aliases[] = {{"CLD", 17}, {"IOT", 6}, {"POLL", 29}, {"RTMIN", SIGNAL_RTMIN}, {"RTMAX", SIGNAL_MAX}};
+	} aliases[] = {
+		{"CLD", 17}, {"IOT", 6}, {"POLL", 29}, {"RTMIN", SIGNAL_RTMIN}, {"RTMAX", SIGNAL_MAX},
+	};
 	int64_t n;
 
 	if (parse_i64(s, &n) == 0)
@@ -256,7 +259,8 @@ void base64_encode(const void *p, size_t n, char *out)
 	const uint8_t *b = p;
 
 	for (; n; n -= n < 3 ? n : 3, b += 3) {
-		uint32_t v = (uint32_t)b[0] << 16 | (n > 1 ? (uint32_t)b[1] << 8 : 0) | (n > 2 ? b[2] : 0);
+		uint32_t v = (uint32_t)b[0] << 16 | (n > 1 ? (uint32_t)b[1] << 8 : 0) |
+			     (n > 2 ? b[2] : 0);
 
 		*out++ = digit[v >> 18];
 		*out++ = digit[v >> 12 & 63];

@@ -93,7 +93,8 @@ bool token_equal(const char *expected, const char *given)
 	size_t n = strlen(given), have = strlen(expected);
 	volatile unsigned diff = n != have;
 
-	for (size_t i = 0; i < n; i++) /* past its end, expected is its own NUL: same work, differs */
+	/* Past its end, expected is its own NUL: the same work, and it differs. */
+	for (size_t i = 0; i < n; i++)
 		diff |= (unsigned char)given[i] ^ (unsigned char)expected[i < have ? i : have];
 	return diff == 0;
 }

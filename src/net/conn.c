@@ -1,4 +1,4 @@
-/* conn - one non-blocking stream on the loop, plain or TLS, and the listeners that make them.
+/* conn - one non-blocking stream on the loop, plain or TLS. Its listening half is listen.c.
  *
  * Owns the fd, its uv_poll, the SSL object, the connect attempt and its deadline. The owner's wish
  * (want) and what the kernel watches (armed) are kept apart: a wish that is withdrawn is only taken
@@ -6,7 +6,7 @@
  * UV_PRIORITIZED stays armed always: it makes libuv report EPOLLHUP and EPOLLERR, which epoll
  * never mutes, also when nothing is wanted and after the peer has half-closed.
  *
- *   RESOLVING -> CONNECTING -> HANDSHAKE -> OPEN -> BROKEN -> CLOSED    (any state may skip ahead) */
+ *   RESOLVING -> CONNECTING -> HANDSHAKE -> OPEN -> BROKEN -> CLOSED    (may skip ahead) */
 #include "net/conn.h"
 
 #include <arpa/inet.h>
@@ -24,10 +24,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "net/defer.h"
 
@@ -37,9 +35,6 @@
 #define KEEPALIVE_IDLE_S 60    /* a vanished TCP peer is noticed after 60 + 4 * 15 seconds */
 #define KEEPALIVE_EVERY_S 15
 #define KEEPALIVE_PROBES 4
-#define LISTEN_BACKLOG 4096
-#define ACCEPTS_PER_EVENT 64
-#define ACCEPT_BACKOFF_MS 100
 
 enum conn_state { RESOLVING, CONNECTING, HANDSHAKE, OPEN, BROKEN, CLOSED };
 
@@ -192,7 +187,8 @@ static void tls_begin(struct conn *c)
 		SSL_set_accept_state(c->ssl);
 	} else {
 		SSL_set_connect_state(c->ssl);
-		if (inet_pton(AF_INET, c->host, &any) == 1 || inet_pton(AF_INET6, c->host, &any) == 1) {
+		if (inet_pton(AF_INET, c->host, &any) == 1 ||
+		    inet_pton(AF_INET6, c->host, &any) == 1) {
 			X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), c->host);
 		} else {
 			SSL_set_tlsext_host_name(c->ssl, c->host);
@@ -352,7 +348,7 @@ static struct conn *conn_new(uv_loop_t *loop, struct tls *tls, conn_cb *cb, void
 	return c;
 }
 
-/* Errors are ignored: a unix socket knows none of these, and no TCP option is worth a connection. */
+/* Errors are ignored: a unix socket knows none of these, no TCP option is worth a connection. */
 static void tune(int fd)
 {
 	static const int on = 1, idle = KEEPALIVE_IDLE_S, every = KEEPALIVE_EVERY_S,
@@ -383,8 +379,10 @@ static void name_peer(struct conn *c)
 	} else if (ss.ss_family == AF_INET6) {
 		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
 
-		inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
-		snprintf(c->peer, sizeof(c->peer), "[%s]:%u", ip, ntohs(in6->sin6_port));
+		bool v4 = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+
+		inet_ntop(v4 ? AF_INET : AF_INET6, in6->sin6_addr.s6_addr + (v4 ? 12 : 0), ip, sizeof(ip));
+		snprintf(c->peer, sizeof(c->peer), v4 ? "%s:%u" : "[%s]:%u", ip, ntohs(in6->sin6_port));
 	}
 }
 
@@ -460,7 +458,8 @@ static void connect_failed(struct conn *c, int errnum)
 	timer_cancel(&c->timer);
 	unwatch(c);
 	if (c->unix_path)
-		snprintf(c->error, sizeof(c->error), "connect to %s: %s", c->unix_path, strerror(errnum));
+		snprintf(c->error, sizeof(c->error), "connect to %s: %s", c->unix_path,
+			 strerror(errnum));
 	else
 		snprintf(c->error, sizeof(c->error), "connect to %s:%u: %s", c->host, c->port,
 			 strerror(errnum));
@@ -549,7 +548,8 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 
 static void resolve_start(struct conn *c, const char *service)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
 	int rc;
 
 	/* A plain address needs neither a thread nor the files and servers of name look-up. */
@@ -865,10 +865,12 @@ static ssize_t tls_writev(struct conn *c, const struct iovec *iov, int n)
 			size_t o = off;
 
 			for (int i = 0; i < n && have < want; i++, o = 0) {
-				size_t k = iov[i].iov_len - o < want - have ? iov[i].iov_len - o : want - have;
+				const uint8_t *piece = (const uint8_t *)iov[i].iov_base + o;
+				size_t k = iov[i].iov_len - o, room = want - have;
 
+				k = k < room ? k : room;
 				if (k)
-					memcpy(record + have, (const uint8_t *)iov[i].iov_base + o, k);
+					memcpy(record + have, piece, k);
 				have += k;
 			}
 		}
@@ -975,210 +977,4 @@ void conn_close(struct conn *c)
 		c->resolve = NULL;
 	}
 	loop_defer(c->loop, conn_destroy, c);
-}
-
-/* ---- listening ---- */
-
-static int bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len)
-{
-	return bind(fd, sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ? -1 : 0;
-}
-
-static int listen_address(const struct addrinfo *a, bool freebind)
-{
-	static const int on = 1, off = 0;
-	AUTO_CLOSE int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (a->ai_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	if (freebind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) < 0)
-		return -1;
-	if (bind_and_listen(fd, a->ai_addr, a->ai_addrlen) < 0)
-		return -1;
-	return steal_fd(&fd);
-}
-
-int listen_tcp(const char *host, uint16_t port, bool freebind, struct err *err)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-	struct addrinfo *list;
-	bool any = !host || !*host || strcmp(host, "*") == 0;
-	char service[8];
-	int rc, fd = -1, errnum = 0;
-
-	snprintf(service, sizeof(service), "%u", port);
-	/* "::" takes IPv4 as well; where there is no IPv6, the second turn finds 0.0.0.0. */
-	for (int turn = 0; fd < 0 && turn < (any ? 2 : 1); turn++) {
-		hints.ai_family = !any ? AF_UNSPEC : turn ? AF_INET : AF_INET6;
-		rc = getaddrinfo(any ? NULL : host, service, &hints, &list);
-		if (rc != 0) {
-			if (any && !turn)
-				continue;
-			return err_set(err, ERR_INVALID, "listen on %s: %s", host, gai_strerror(rc));
-		}
-		for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-			fd = listen_address(a, freebind);
-			errnum = errno;
-		}
-		freeaddrinfo(list);
-	}
-	if (fd < 0)
-		return err_sys(err, errnum, "listen on %s:%u", any ? "*" : host, port);
-	return fd;
-}
-
-/* A socket file nobody answers on is left over from a crash and may go; anything else stays. */
-static int remove_stale(const char *path, const struct sockaddr_un *sun, struct err *err)
-{
-	AUTO_CLOSE int fd = -1;
-	struct stat st;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_sys(err, errno, "listen on %s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, ERR_CONFLICT, "listen on %s: exists and is no socket", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(err, errno, "listen on %s", path);
-	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 || errno != ECONNREFUSED)
-		return err_set(err, ERR_CONFLICT, "listen on %s: another process listens there", path);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return err_sys(err, errno, "remove stale %s", path);
-	return 0;
-}
-
-int listen_unix(const char *path, mode_t mode, struct err *err)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	AUTO_CLOSE int fd = -1;
-
-	if (strlen(path) >= sizeof(sun.sun_path))
-		return err_set(err, ERR_INVALID, "listen on %s: the path is too long for a socket", path);
-	memcpy(sun.sun_path, path, strlen(path));
-	if (remove_stale(path, &sun, err) < 0)
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* The mode of the unbound socket is the file's (less umask): never wider, not for a moment. */
-	if (fd < 0 || fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return err_sys(err, errno, "listen on %s", path);
-	if (chmod(path, mode) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
-		return steal_fd(&fd);
-	err_sys(err, errno, "listen on %s", sun.sun_path);
-	unlink(path);
-	return -1;
-}
-
-uint16_t listen_port(int fd)
-{
-	struct sockaddr_storage ss = {0};
-	socklen_t len = sizeof(ss);
-
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-		return 0;
-	if (ss.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
-	return ss.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&ss)->sin_port) : 0;
-}
-
-struct listener {
-	uv_poll_t poll;
-	uv_loop_t *loop;
-	int fd; /* ours */
-	listener_cb *cb;
-	void *ctx;
-	struct timer *backoff;
-	bool paused;  /* by the owner */
-	bool starved; /* said so already: one line per shortage */
-	bool closed;
-};
-
-static void on_incoming(uv_poll_t *h, int status, int events);
-
-static void listener_resume(void *p)
-{
-	struct listener *l = p;
-
-	l->backoff = NULL;
-	if (!l->paused)
-		uv_poll_start(&l->poll, UV_READABLE, on_incoming);
-}
-
-static void listener_starved(struct listener *l, int errnum)
-{
-	if (!l->starved)
-		log_warn("cannot accept", "reason=\"%s\" retry_ms=%d", strerror(errnum),
-			 ACCEPT_BACKOFF_MS);
-	l->starved = true;
-	uv_poll_stop(&l->poll);
-	l->backoff = timer_start(l->loop, ACCEPT_BACKOFF_MS, listener_resume, l);
-}
-
-static void on_incoming(uv_poll_t *h, int status, int events)
-{
-	struct listener *l = h->data;
-
-	for (int i = 0; i < ACCEPTS_PER_EVENT && !l->closed && !l->paused; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0) {
-			l->starved = false;
-			l->cb(fd, l->ctx);
-			continue;
-		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			listener_starved(l, errno);
-		if (errno != ECONNABORTED && errno != EINTR) /* these are about one peer, not about us */
-			return;
-	}
-}
-
-struct listener *listener_new(uv_loop_t *loop, int fd, listener_cb *cb, void *ctx, struct err *err)
-{
-	struct listener *l = xcalloc(1, sizeof(*l));
-	int rc = uv_poll_init(loop, &l->poll, fd);
-
-	if (rc < 0) {
-		err_sys(err, -rc, "watch a listening socket");
-		free(l);
-		close(fd);
-		return NULL;
-	}
-	l->loop = loop;
-	l->fd = fd;
-	l->cb = cb;
-	l->ctx = ctx;
-	l->poll.data = l;
-	uv_poll_start(&l->poll, UV_READABLE, on_incoming);
-	return l;
-}
-
-void listener_pause(struct listener *l, bool paused)
-{
-	if (l->paused == paused)
-		return;
-	l->paused = paused;
-	if (paused)
-		uv_poll_stop(&l->poll);
-	else if (!l->backoff)
-		uv_poll_start(&l->poll, UV_READABLE, on_incoming);
-}
-
-static void listener_closed(uv_handle_t *h)
-{
-	struct listener *l = h->data;
-
-	close(l->fd);
-	free(l);
-}
-
-void listener_close(struct listener *l)
-{
-	if (!l)
-		return;
-	l->closed = true;
-	timer_cancel(&l->backoff);
-	uv_close((uv_handle_t *)&l->poll, listener_closed);
 }

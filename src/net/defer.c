@@ -75,7 +75,7 @@ static struct defer_queue *queue_of(uv_loop_t *loop, int create)
 static void queue_push(struct defer_queue *q, struct deferred d)
 {
 	if (q->tail == q->cap) {
-		if (q->head > q->cap / 2) { /* more than half is done with: slide instead of growing */
+		if (q->head > q->cap / 2) { /* more than half is done with: slide, do not grow */
 			for (size_t i = q->head; i < q->tail; i++)
 				q->items[i - q->head] = q->items[i];
 			q->tail -= q->head;

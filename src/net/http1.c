@@ -71,7 +71,7 @@ static int on_text_end(llhttp_t *p)
 	if (!h->in_head)
 		return 0;
 	while (h->text.len && isblank(buf_head(&h->text)[h->text.len - 1]))
-		h->text.len--; /* white space behind a value; at its start is a NUL, which ends this */
+		h->text.len--; /* white space behind a value; the NUL before it ends this */
 	return keep(h, "", 1);
 }
 
@@ -169,7 +169,8 @@ static int on_head(llhttp_t *p)
 	h->in_head = false;
 	h->upgrade = p->upgrade;
 	h->keep_alive = llhttp_should_keep_alive(p);
-	h->has_body = (p->flags & F_CHUNKED) || p->content_length > 0 || llhttp_message_needs_eof(p);
+	h->has_body =
+		(p->flags & F_CHUNKED) || p->content_length > 0 || llhttp_message_needs_eof(p);
 	if (p->type == HTTP_REQUEST && check_request(h))
 		return -1;
 	h->event = HTTP1_HEAD;

@@ -1,5 +1,5 @@
-/* http_client - see net/http_client.h. curl's multi interface on uv: one uv_poll per curl socket, one
- * timer, both told by curl what to watch. The only file with <curl/curl.h> in the daemon. */
+/* http_client - see net/http_client.h. curl's multi interface on uv: one uv_poll per curl socket,
+ * one timer, both told by curl what to watch. The only file with <curl/curl.h> in the daemon. */
 #include "net/http_client.h"
 
 #include <assert.h>
@@ -42,7 +42,7 @@ struct watched {
 	curl_socket_t fd;
 };
 
-/* ---- the end of a call --------------------------------------------------------------------------- */
+/* ---- the end of a call ---- */
 
 /* From here on neither curl nor the client knows it. */
 static void call_detach(struct http_call *call)
@@ -131,7 +131,7 @@ static void reap(struct http_client *c)
 		finish(call, code);
 }
 
-/* ---- curl on uv ---------------------------------------------------------------------------------- */
+/* ---- curl on uv ---- */
 
 static void on_socket_event(uv_poll_t *p, int status, int events)
 {
@@ -211,7 +211,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
 	return 0;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 struct http_client *http_client_new(uv_loop_t *loop)
 {
@@ -250,7 +250,7 @@ void http_client_free(struct http_client *c)
 	uv_close((uv_handle_t *)c->timer, timer_closed); /* frees c: reap() may be below us */
 }
 
-/* ---- a call -------------------------------------------------------------------------------------- */
+/* ---- a call ---- */
 
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {

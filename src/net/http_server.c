@@ -45,13 +45,13 @@ struct client {
 	bool parser_stopped;        /* at an event; it may find another one without more bytes */
 	bool shut;                  /* LINGER: our half is closed */
 	bool in_feed, pump_deferred, broken;
-	const char *view;           /* in_feed: the bytes to parse, in the scratch buffer or in `in` */
+	const char *view;           /* in_feed: the bytes to parse, of the scratch buffer or of in */
 	size_t view_len;
 	struct buf in;              /* read, but not to be parsed yet */
 	struct buf out;             /* answered, but not in the kernel yet */
 	size_t dropped;             /* bytes of a body nobody asked for */
 	struct timer *timer;
-	uint64_t timer_at, deadline; /* loop clock; 0 = none. The timer may fire early and look again */
+	uint64_t timer_at, deadline; /* loop clock; 0 = none. The timer may come early: looks again */
 };
 
 enum body_mode { HOLD, COLLECT, STREAM }; /* HOLD: nobody has asked for it yet */
@@ -124,7 +124,7 @@ static void on_timer(void *p)
 	if (now < c->deadline)
 		set_deadline(c, c->deadline - now);
 	else
-		client_close(c); /* idle, or a head that does not end, or a client that does not read */
+		client_close(c); /* idle, a head that does not end, a client that does not read */
 }
 
 /* ---- the end of exchanges and clients ---- */
@@ -260,12 +260,13 @@ static const char *reason_phrase(int status)
 		{304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
 		{400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
 		{405, "Method Not Allowed"}, {406, "Not Acceptable"}, {408, "Request Timeout"},
-		{409, "Conflict"}, {410, "Gone"}, {411, "Length Required"}, {412, "Precondition Failed"},
-		{413, "Request Entity Too Large"}, {415, "Unsupported Media Type"},
-		{416, "Range Not Satisfiable"}, {417, "Expectation Failed"}, {426, "Upgrade Required"},
-		{429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-		{503, "Service Unavailable"}, {504, "Gateway Timeout"},
+		{409, "Conflict"}, {410, "Gone"}, {411, "Length Required"},
+		{412, "Precondition Failed"}, {413, "Request Entity Too Large"},
+		{415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
+		{417, "Expectation Failed"}, {426, "Upgrade Required"}, {429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
+		{501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
 		{505, "HTTP Version Not Supported"},
 	};
 
@@ -307,7 +308,8 @@ static size_t make_head(const struct client *c, char out[HEAD_MAX], int status, 
 			enum framing framing, size_t length)
 {
 	char digits[24];
-	size_t n = (size_t)snprintf(out, HEAD_MAX, "HTTP/1.1 %d %s\r\n", status, reason_phrase(status));
+	size_t n = (size_t)snprintf(out, HEAD_MAX, "HTTP/1.1 %d %s\r\n", status,
+				    reason_phrase(status));
 
 	snprintf(digits, sizeof(digits), "%zu", length);
 	n = head_line(out, n, "Date", http_date());
@@ -329,7 +331,8 @@ static void send_head(struct client *c, int status, const char *type, enum frami
 	struct iovec iov[4];
 
 	iov[0] = (struct iovec){head, make_head(c, head, status, type, framing, len)};
-	iov[1] = (struct iovec){extra && extra->len ? buf_head(extra) : NULL, extra ? extra->len : 0};
+	iov[1] = (struct iovec){extra && extra->len ? buf_head(extra) : NULL,
+				extra ? extra->len : 0};
 	iov[2] = (struct iovec){"\r\n", 2};
 	iov[3] = (struct iovec){(void *)body, len};
 	client_send(c, iov, with_body && len ? 4 : 3);
@@ -508,7 +511,8 @@ static bool feed_step(struct client *c)
 		tell_end(x);
 		return true;
 	}
-	if (!x && !c->out.len && ((dry && c->phase != DONE) || (c->close_after && c->phase != HEAD))) {
+	if (!x && !c->out.len &&
+	    ((dry && c->phase != DONE) || (c->close_after && c->phase != HEAD))) {
 		client_linger(c);
 		return false;
 	}
@@ -688,7 +692,7 @@ static void on_accepted(int fd, void *ctx)
 {
 	struct listening *l = ctx;
 
-	http_server_accept(l->server, fd, l->tls, NULL); /* on failure fd is closed: nothing to undo */
+	(void)http_server_accept(l->server, fd, l->tls, NULL); /* has closed fd if it failed */
 }
 
 int http_server_listen(struct http_server *s, int fd, struct tls *tls, struct err *err)
@@ -868,7 +872,7 @@ static bool has_body(const struct exchange *x, int status)
 	return !x->head_request && status >= 200 && status != 204 && status != 304;
 }
 
-/* A client that was never told to send its body may or may not do so: no way to go on from there. */
+/* A client that was never told to send its body may do so or not: no way to go on from there. */
 static void settle_connection(struct exchange *x)
 {
 	x->client->close_after |= x->owes_continue;
@@ -888,14 +892,16 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, co
 
 void exchange_begin(struct exchange *x, int status, const char *content_type)
 {
+	enum framing framing;
+
 	assert(!x->begun);
 	x->begun = true;
 	x->bodyless = !has_body(x, status);
 	x->chunked = !x->bodyless && !x->http_1_0;
 	settle_connection(x);
 	x->client->close_after |= !x->bodyless && !x->chunked;
-	send_head(x->client, status, content_type,
-		  x->chunked ? CHUNKED : x->bodyless ? NO_BODY : UNTIL_CLOSE, NULL, 0, &x->extra, false);
+	framing = x->chunked ? CHUNKED : x->bodyless ? NO_BODY : UNTIL_CLOSE;
+	send_head(x->client, status, content_type, framing, NULL, 0, &x->extra, false);
 }
 
 bool exchange_write(struct exchange *x, const void *p, size_t n)

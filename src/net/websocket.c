@@ -153,7 +153,8 @@ int ws_decode(struct ws_decoder *d, uint8_t *p, size_t n, struct ws_message *ret
 		d->in_fragments = !f.fin;
 		buf_append(&d->fragments, data, (size_t)f.len); /* fits: offence() has looked */
 		if (f.fin) {
-			*ret = (struct ws_message){d->fragment_op, buf_head(&d->fragments), d->fragments.len};
+			*ret = (struct ws_message){d->fragment_op, buf_head(&d->fragments),
+						   d->fragments.len};
 			return 1;
 		}
 	}
@@ -172,7 +173,7 @@ void ws_accept_key(const char *key, char out[29])
 	static const char magic[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455, 1.3 */
 	char text[128];
 	uint8_t digest[20];
-	size_t n = strnlen(key, 64); /* a right key has 24 characters; what is longer fails anyway */
+	size_t n = strnlen(key, 64); /* a right key has 24: what is longer fails anyway */
 
 	memcpy(text, key, n);
 	memcpy(text + n, magic, sizeof(magic) - 1);

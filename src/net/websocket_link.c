@@ -112,7 +112,8 @@ static void fail(struct wslink *l, const char *fmt, ...)
 /* The last frame, if there is room for it: a courtesy, not a promise. */
 static void send_close(struct wslink *l, unsigned status)
 {
-	uint8_t frame[WS_HEADER_MAX + 2], mask[4], code[2] = {(uint8_t)(status >> 8), (uint8_t)status};
+	uint8_t frame[WS_HEADER_MAX + 2], mask[4];
+	uint8_t code[2] = {(uint8_t)(status >> 8), (uint8_t)status};
 	size_t n;
 
 	if (l->out.len) /* in the middle of another frame */
@@ -283,8 +284,8 @@ static void take_messages(struct wslink *l)
 		struct ws_message m;
 		size_t used, need;
 		struct err err;
-		int rc = ws_decode(&l->decoder, buf_head(&l->in) + off, l->in.len - off, &m, &used, &need,
-				   &err);
+		int rc = ws_decode(&l->decoder, buf_head(&l->in) + off, l->in.len - off, &m, &used,
+				   &need, &err);
 
 		off += used;
 		if (rc < 0) {
@@ -374,8 +375,8 @@ static void take_answer(struct wslink *l)
 	const char *body, *why;
 	size_t used, len;
 	struct err err;
-	enum http1_event e = http1_next(l->answer, (char *)buf_head(&l->in), l->in.len, &used, &body,
-					&len, &err);
+	enum http1_event e = http1_next(l->answer, (char *)buf_head(&l->in), l->in.len, &used,
+					&body, &len, &err);
 
 	buf_consume(&l->in, used);
 	if (e == HTTP1_ERROR)
@@ -415,7 +416,8 @@ static void on_connected(struct wslink *l)
 
 	l->state = UPGRADING;
 	snprintf(l->peer, sizeof(l->peer), "%s", conn_peer(l->conn));
-	l->timer = timer_start(l->loop, now < l->deadline_ms ? l->deadline_ms - now : 0, on_deadline, l);
+	l->timer = timer_start(l->loop, now < l->deadline_ms ? l->deadline_ms - now : 0,
+			       on_deadline, l);
 	buf_append(&l->out, l->request, strlen(l->request));
 	write_out(l);
 	set_want(l);
@@ -514,23 +516,27 @@ static char *make_request(const struct wslink *l, const struct wslink_options *o
 
 	for (size_t i = 0; i < opt->headers.n; i++) {
 		if (strpbrk(opt->headers.v[i], "\r\n") || !strchr(opt->headers.v[i], ':')) {
-			err_set(err, ERR_INVALID, "header %zu is not one line of \"Name: value\"", i + 1);
+			err_set(err, ERR_INVALID, "header %zu is not one line of \"Name: value\"",
+				i + 1);
 			return NULL;
 		}
 	}
 	if (u->port != (u->secure ? 443 : 80))
 		snprintf(port, sizeof(port), ":%u", u->port);
 	buf_init(&b, REQUEST_MAX);
-	buf_printf(&b, "GET %s%s HTTP/1.1\r\nHost: %s%s%s%s\r\nUpgrade: websocket\r\n"
-		       "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
-		   *u->path == '?' ? "/" : "", u->path, v6 ? "[" : "", u->host, v6 ? "]" : "", port, l->key);
+	buf_printf(&b,
+		   "GET %s%s HTTP/1.1\r\nHost: %s%s%s%s\r\nUpgrade: websocket\r\n"
+		   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+		   *u->path == '?' ? "/" : "", u->path, v6 ? "[" : "", u->host, v6 ? "]" : "", port,
+		   l->key);
 	if (opt->subprotocol)
 		buf_printf(&b, "Sec-WebSocket-Protocol: %s\r\n", opt->subprotocol);
 	for (size_t i = 0; i < opt->headers.n; i++)
 		buf_printf(&b, "%s\r\n", opt->headers.v[i]);
 	if (buf_append(&b, "\r\n", 2) < 0) {
 		buf_release(&b);
-		err_set(err, ERR_LIMIT, "the WebSocket request is longer than %d bytes", REQUEST_MAX);
+		err_set(err, ERR_LIMIT, "the WebSocket request is longer than %d bytes",
+			REQUEST_MAX);
 		return NULL;
 	}
 	return buf_detach(&b, NULL);
@@ -538,7 +544,8 @@ static char *make_request(const struct wslink *l, const struct wslink_options *o
 
 /* ---- API ---- */
 
-static struct wslink *link_new(uv_loop_t *loop, bool server, const struct wslink_ops *ops, void *ctx)
+static struct wslink *link_new(uv_loop_t *loop, bool server, const struct wslink_ops *ops,
+			       void *ctx)
 {
 	struct wslink *l = xcalloc(1, sizeof(*l));
 
@@ -574,8 +581,8 @@ struct wslink *wslink_connect(uv_loop_t *loop, const struct wslink_options *opt,
 	uv_update_time(loop);
 	l->deadline_ms = uv_now(loop) + opt->timeout_ms;
 	snprintf(l->peer, sizeof(l->peer), "%.50s:%u", u.host, u.port);
-	l->conn = conn_connect(loop, u.host, u.port, u.secure ? opt->tls : NULL, opt->timeout_ms, on_conn,
-			       l, err);
+	l->conn = conn_connect(loop, u.host, u.port, u.secure ? opt->tls : NULL, opt->timeout_ms,
+			       on_conn, l, err);
 	if (!l->conn)
 		goto fail;
 	return l;

@@ -1,0 +1,232 @@
+/* listen - the listening half of net/conn.h: sockets to listen on, and accepting from them.
+ *
+ * A listener owns its fd and poll handle. Out of descriptors it rests a moment instead of spinning
+ * on a queue that it cannot empty; paused by its owner it leaves the queue to the kernel. */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/conn.h"
+#include "net/defer.h"
+
+#define LISTEN_BACKLOG 4096
+#define ACCEPTS_PER_EVENT 64
+#define ACCEPT_BACKOFF_MS 100
+
+
+static int bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	return bind(fd, sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ? -1 : 0;
+}
+
+static int listen_address(const struct addrinfo *a, bool freebind)
+{
+	static const int on = 1, off = 0;
+	AUTO_CLOSE int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (a->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (freebind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) < 0)
+		return -1;
+	if (bind_and_listen(fd, a->ai_addr, a->ai_addrlen) < 0)
+		return -1;
+	return steal_fd(&fd);
+}
+
+int listen_tcp(const char *host, uint16_t port, bool freebind, struct err *err)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo *list;
+	bool any = !host || !*host || strcmp(host, "*") == 0;
+	char service[8];
+	int rc, fd = -1, errnum = 0;
+
+	snprintf(service, sizeof(service), "%u", port);
+	/* "::" takes IPv4 as well; where there is no IPv6, the second turn finds 0.0.0.0. */
+	for (int turn = 0; fd < 0 && turn < (any ? 2 : 1); turn++) {
+		hints.ai_family = !any ? AF_UNSPEC : turn ? AF_INET : AF_INET6;
+		rc = getaddrinfo(any ? NULL : host, service, &hints, &list);
+		if (rc != 0) {
+			if (any && !turn)
+				continue;
+			return err_set(err, ERR_INVALID, "listen on %s: %s", any ? "*" : host,
+				       gai_strerror(rc));
+		}
+		for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+			fd = listen_address(a, freebind);
+			errnum = errno;
+		}
+		freeaddrinfo(list);
+	}
+	if (fd < 0)
+		return err_sys(err, errnum, "listen on %s:%u", any ? "*" : host, port);
+	return fd;
+}
+
+/* A socket file nobody answers on is left over from a crash and may go; anything else stays. */
+static int remove_stale(const char *path, const struct sockaddr_un *sun, struct err *err)
+{
+	AUTO_CLOSE int fd = -1;
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "listen on %s", path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, ERR_CONFLICT, "listen on %s: exists and is no socket", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(err, errno, "listen on %s", path);
+	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 || errno != ECONNREFUSED)
+		return err_set(err, ERR_CONFLICT, "listen on %s: another process listens there",
+			       path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "remove stale %s", path);
+	return 0;
+}
+
+int listen_unix(const char *path, mode_t mode, struct err *err)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd = -1;
+
+	if (strlen(path) >= sizeof(sun.sun_path))
+		return err_set(err, ERR_INVALID, "listen on %s: the path is too long for a socket",
+			       path);
+	memcpy(sun.sun_path, path, strlen(path));
+	if (remove_stale(path, &sun, err) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* The mode of the unbound socket is the file's (less umask): never wider, not for a moment.
+	 */
+	if (fd < 0 || fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
+		return err_sys(err, errno, "listen on %s", path);
+	if (chmod(path, mode) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+		return steal_fd(&fd);
+	err_sys(err, errno, "listen on %s", sun.sun_path);
+	unlink(path);
+	return -1;
+}
+
+uint16_t listen_port(int fd)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		return 0;
+	if (ss.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
+	return ss.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&ss)->sin_port) : 0;
+}
+
+struct listener {
+	uv_poll_t poll;
+	uv_loop_t *loop;
+	int fd; /* ours */
+	listener_cb *cb;
+	void *ctx;
+	struct timer *backoff;
+	bool paused;  /* by the owner */
+	bool starved; /* said so already: one line per shortage */
+	bool closed;
+};
+
+static void on_incoming(uv_poll_t *h, int status, int events);
+
+static void listener_resume(void *p)
+{
+	struct listener *l = p;
+
+	l->backoff = NULL;
+	if (!l->paused)
+		uv_poll_start(&l->poll, UV_READABLE, on_incoming);
+}
+
+static void listener_starved(struct listener *l, int errnum)
+{
+	if (!l->starved)
+		log_warn("cannot accept", "reason=\"%s\" retry_ms=%d", strerror(errnum),
+			 ACCEPT_BACKOFF_MS);
+	l->starved = true;
+	uv_poll_stop(&l->poll);
+	l->backoff = timer_start(l->loop, ACCEPT_BACKOFF_MS, listener_resume, l);
+}
+
+static void on_incoming(uv_poll_t *h, int status, int events)
+{
+	struct listener *l = h->data;
+
+	for (int i = 0; i < ACCEPTS_PER_EVENT && !l->closed && !l->paused; i++) {
+		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			l->starved = false;
+			l->cb(fd, l->ctx);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			listener_starved(l, errno);
+		if (errno != ECONNABORTED &&
+		    errno != EINTR) /* these are about one peer, not about us */
+			return;
+	}
+}
+
+struct listener *listener_new(uv_loop_t *loop, int fd, listener_cb *cb, void *ctx, struct err *err)
+{
+	struct listener *l = xcalloc(1, sizeof(*l));
+	int rc = uv_poll_init(loop, &l->poll, fd);
+
+	if (rc < 0) {
+		err_sys(err, -rc, "watch a listening socket");
+		free(l);
+		close(fd);
+		return NULL;
+	}
+	l->loop = loop;
+	l->fd = fd;
+	l->cb = cb;
+	l->ctx = ctx;
+	l->poll.data = l;
+	uv_poll_start(&l->poll, UV_READABLE, on_incoming);
+	return l;
+}
+
+void listener_pause(struct listener *l, bool paused)
+{
+	if (l->paused == paused)
+		return;
+	l->paused = paused;
+	if (paused)
+		uv_poll_stop(&l->poll);
+	else if (!l->backoff)
+		uv_poll_start(&l->poll, UV_READABLE, on_incoming);
+}
+
+static void listener_closed(uv_handle_t *h)
+{
+	struct listener *l = h->data;
+
+	close(l->fd);
+	free(l);
+}
+
+void listener_close(struct listener *l)
+{
+	if (!l)
+		return;
+	l->closed = true;
+	timer_cancel(&l->backoff);
+	uv_close((uv_handle_t *)&l->poll, listener_closed);
+}
