@@ -79,7 +79,7 @@ static void pack_procs(struct packing *pk, const struct proc_row *rows, size_t n
 		to->spec_hash = bytes_unless_zero(rows[i].spec_hash, sizeof(rows[i].spec_hash));
 		to->state = rows[i].state;
 		to->pid = rows[i].pid;
-		if (rows[i].state == PROC_EXITED) {
+		if (rows[i].state == PROC_EXITED || rows[i].exit.started_ns) { /* running: started_ns only */
 			to->exit = &pk->procs[i].exit;
 			pack_status(&rows[i].exit, to->exit);
 		}
@@ -319,7 +319,7 @@ static int take_proc(const Tunnel__ProcRow *from, struct proc_row *to, struct er
 	if (take_bytes(&from->spec_hash, to->spec_hash, sizeof(to->spec_hash), "spec hash", err) < 0 ||
 	    take_text(from->exec_id, &to->exec_id, err) < 0)
 		return -1;
-	return to->state == PROC_EXITED ? take_status(from->exit, &to->exit, err) : 0;
+	return to->state == PROC_EXITED || from->exit ? take_status(from->exit, &to->exit, err) : 0;
 }
 
 static int take_streams(Tunnel__StreamRow **from, size_t n, struct stream_row **ret, size_t *ret_n,

@@ -22,7 +22,7 @@ struct callback {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct listener *listener;
-	uint8_t out[LWS_PRE + FRAME_MAX];
+	uint8_t *out;            /* LWS_PRE + FRAME_HANDSHAKE_MAX bytes; only a WELCOME needs more than FRAME_MAX */
 };
 
 struct agent_link {
@@ -159,7 +159,7 @@ static void established(struct callback *cb, struct lws *wsi, struct agent_link 
 	a->wsi = wsi;
 	snprintf(a->id, sizeof(a->id), "%s", id ? id : "");
 	lws_get_peer_simple(wsi, a->peer, sizeof(a->peer));
-	buf_init(&a->message, FRAME_MAX);
+	buf_init(&a->message, FRAME_HANDSHAKE_MAX); /* HELLO; the session refuses other long ones */
 	buf_init(&a->last_words, FRAME_MAX);
 	a->hello_timer = timer_start(cb->g->loop, CALLBACK_HELLO_MS, no_hello, a);
 }
@@ -204,7 +204,7 @@ static int receive(struct agent_link *a, const uint8_t *p, size_t n)
 	if (whole && !a->message.len)
 		return take_message(a, p, n);
 	if (buf_append(&a->message, p, n) < 0) {
-		log_warn("link closed: message too long", "container=%.12s limit=%d", a->id, FRAME_MAX);
+		log_warn("link closed: message too long", "container=%.12s limit=%d", a->id, FRAME_HANDSHAKE_MAX);
 		return -1;
 	}
 	if (!whole)
@@ -342,6 +342,7 @@ struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert
 	};
 
 	cb->g = g;
+	cb->out = xmalloc(LWS_PRE + FRAME_HANDSHAKE_MAX);
 	lws_set_log_level(LLL_ERR, lws_log);
 	cb->context = lws_create_context(&info);
 	if (!cb->context) {
@@ -371,5 +372,6 @@ void callback_free(struct callback *cb)
 	listener_close(cb->listener);
 	if (cb->context)
 		lws_context_destroy(cb->context);
+	free(cb->out);
 	free(cb);
 }

@@ -11,6 +11,7 @@
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
+#include "state/exec.h"
 
 #define KILL_GRACE_MS 10000    /* from SIGKILL to going on without the agent's word */
 
@@ -55,6 +56,7 @@ static void forget(struct removal *r)
 		stop_end_soon(s->stop);
 	if (c) {
 		registry_drop(s->l->g->registry, c);
+		execs_container_removed(s->l->g->execs, c->id);
 		container_remove(c);
 	}
 	removal_end(r, NULL);
