@@ -19,6 +19,7 @@
 
 #define OPERATION_TIMEOUT_MS 60000
 #define EARLY_END_GRACE_MS 3000   /* an execution that ended may still have its agent's last words on the way */
+#define FIRST_LOOK_MS 125
 #define ADDRESS_LABEL "run.sockerless.agent-address"
 
 enum step { DELETE_OLD, CREATE_JOB, RUN_JOB, AWAIT_AGENT };
@@ -31,6 +32,7 @@ struct start {
 	struct cloud_call *call;           /* the one the step waits for */
 	struct registry_waiter *agent;
 	struct timer *poll;
+	uint64_t poll_ms;                  /* doubles up to SOCKERLESS_POLL_INTERVAL */
 	uint64_t running_since_ms, ended_since_ms;
 	bool replaced_job;                 /* a leftover job was deleted once */
 	bool finished;
@@ -235,8 +237,13 @@ static void poll_again(struct start *st)
 {
 	const struct config *cfg = gateway_of(st)->config;
 
-	if (!st->finished && !st->poll)
-		st->poll = timer_start(gateway_of(st)->loop, (uint64_t)cfg->poll_interval_ms, look_at_execution, st);
+	uint64_t max = (uint64_t)cfg->poll_interval_ms;
+
+	if (st->finished || st->poll)
+		return;
+	st->poll_ms = !st->poll_ms ? FIRST_LOOK_MS : st->poll_ms * 2;
+	st->poll_ms = st->poll_ms > max ? max : st->poll_ms;
+	st->poll = timer_start(gateway_of(st)->loop, st->poll_ms, look_at_execution, st);
 }
 
 static void on_no_agent(void *ctx, bool ok)

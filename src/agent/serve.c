@@ -1,6 +1,12 @@
 /* serve - see serve.h. */
 #include "serve.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -123,6 +129,32 @@ static void on_request(struct exchange *x, void *ctx)
 		reply_text(x, 404, "not found\n");
 }
 
+/* One JSON line in Cloud Logging is how a gateway without a configured address finds us
+ * (docs/decisions/0004). Before the main process runs, so the line is whole. */
+static void report_addresses(uint16_t port)
+{
+	struct ifaddrs *all, *i;
+	json_t *listen = json_array(), *line;
+	char host[INET6_ADDRSTRLEN];
+	AUTO_FREE char *text = NULL;
+
+	if (getifaddrs(&all) == 0) {
+		for (i = all; i; i = i->ifa_next) {
+			const struct sockaddr_in *in = (const struct sockaddr_in *)i->ifa_addr;
+
+			if (in && in->sin_family == AF_INET && !(i->ifa_flags & IFF_LOOPBACK) &&
+			    inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)))
+				json_array_append_new(listen, json_sprintf("%s:%u", host, port));
+		}
+		freeifaddrs(all);
+	}
+	line = json_pack("{s:{s:o}, s:s}", "sockerless_agent", "listen", listen, "message", "sockerless-agent listens");
+	text = json_dumps(line, JSON_COMPACT);
+	json_decref(line);
+	if (dprintf(STDOUT_FILENO, "%s\n", text) < 0)
+		log_warn("listening addresses cannot be reported", "error=\"%s\"", strerror(errno));
+}
+
 struct serve *serve_new(struct agent *a, struct err *err)
 {
 	struct http_server_options opt = {
@@ -136,6 +168,8 @@ struct serve *serve_new(struct agent *a, struct err *err)
 
 	if (fd < 0)
 		return NULL;
+	if (!a->cfg->callback_url)
+		report_addresses(listen_port(fd));
 	s = xcalloc(1, sizeof(*s));
 	s->http = http_server_new(&a->loop, &opt, on_request, a);
 	if (http_server_listen(s->http, fd, NULL, err) < 0) {
