@@ -232,7 +232,8 @@ static void leave(struct session *s)
 
 static void linger(struct session *s, struct stream *st)
 {
-	stream_drop_bytes(st);
+	if (!st->in_data)
+		stream_drop_bytes(st);
 	st->lingering = true;
 	DL_APPEND2(s->linger, st, linger_prev, linger_next);
 	if (++s->n_linger > LINGER_MAX)

@@ -45,6 +45,7 @@ static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n)
 	if (x->appetite == 6) { /* now and then: close in the callback */
 		stream_close(st);
 		session_open(x->s, 2 + (id & 1), 0, WINDOW);
+		assert(memchr(p, p[n - 1], n)); /* they are still there */
 	}
 	return take;
 }

@@ -37,6 +37,7 @@ struct side {
 	size_t log_len;
 	unsigned wakes;
 	bool close_on_fin;
+	bool opens;                   /* an EXEC opens its streams */
 	bool sequenced;               /* signals and pids count up; the log stays empty */
 	uint32_t next_expected, next_sent;
 };
@@ -101,6 +102,10 @@ static void on_control(void *ctx, const struct control *c)
 		cr_assert_eq(no, x->next_expected % 64 + 1);
 		x->next_expected++;
 		return;
+	}
+	if (c->type == CONTROL_EXEC && x->opens) {
+		session_open(x->s, 2 * c->channel, 0, 65536);
+		session_open(x->s, 2 * c->channel + 1, 0, 65536);
 	}
 	if (c->type == CONTROL_SIGNAL)
 		more = c->signal.number;
@@ -504,15 +509,37 @@ Test(pair, ping_ack_and_control_leave_before_data)
 
 Test(pair, small_stream_does_not_wait_behind_bulk)
 {
-	struct stream *small;
+	struct stream *small, *bulk[3] = { out_a };
+
+	for (uint32_t i = 1; i < 3; i++)
+		bulk[i] = session_open(A.s, 3 + 2 * i, 0, 256 * 1024);
+	for (int i = 0; i < 3; i++)
+		put(bulk[i], 256 * 1024);
+	small = session_open(A.s, 15, 0, 65536);
+	for (int i = 0; i < 4; i++)
+		cr_assert_neq(next_of(&A).id, 15);
+	put(small, 10);
+	cr_assert_eq(next_of(&A).id, 15);
+	cr_assert_neq(next_of(&A).id, 15);
+}
+
+Test(pair, many_small_pieces_do_not_starve_the_bulk)
+{
+	struct stream *busy = session_open(A.s, 15, 0, 8 << 20);
+	size_t bulk = 0, pieces = 0;
 
 	put(out_a, 256 * 1024);
-	small = session_open(A.s, 5, 0, 65536);
-	cr_assert_eq(next_of(&A).id, 3);
-	cr_assert_eq(next_of(&A).id, 3);
-	put(small, 10);
-	cr_assert_eq(next_of(&A).id, 5);
-	cr_assert_eq(next_of(&A).id, 3);
+	while (bulk == 0 && pieces < 100) {
+		struct seen f;
+
+		put(busy, 1000);
+		f = next_of(&A);
+		if (f.id == 3)
+			bulk += f.body;
+		else
+			pieces++;
+	}
+	cr_assert_gt(bulk, 0, "a stream that is never empty is not a small one");
 }
 
 Test(pair, interactive_stream_goes_first)
@@ -942,12 +969,57 @@ Test(pair, stream_cancelled_before_its_exec_arrived_stays_cancelled)
 	cr_assert_eq(A.got[9].resets, 1);
 }
 
-/* Callbacks that pull the rug: close the stream, open another. */
+Test(pair, input_written_behind_an_exec_that_was_lost_arrives)
+{
+	struct stream *in;
+
+	A.opens = true;
+	control(&G, CONTROL_EXEC, 4, 0);
+	in = session_open(G.s, 8, 0, 65536);
+	session_open(G.s, 9, 0, 65536);
+	put(in, 1000);
+	stream_fin(in);
+	say(&G);
+	resume(); /* HELLO does not know the stream; it must not count as sent */
+	quiet();
+	cr_assert_eq(A.got[8].offset, 1000);
+	cr_assert_eq(A.got[8].fins, 1);
+	cr_assert(stream_fin_acked(in));
+}
+
+Test(pair, answer_to_an_earlier_ping_proves_nothing)
+{
+	struct hello h;
+
+	put(out_a, 10);
+	quiet();
+	now += 10;
+	session_ping(G.s);
+	say(&G);
+	now += 10;
+	stream_close(out_g); /* its RESET follows the ping, and is lost */
+	say(&G);
+	cr_assert_eq(G.out.tail, 2);
+	cr_assert_eq(hear(&A, G.out.v[0].p, G.out.v[0].n), 0);
+	say(&A);
+	cr_assert_eq(A.out.tail, 1);
+	cr_assert_eq(hear(&G, A.out.v[0].p, A.out.v[0].n), 0);
+	h = hello_for(&A);
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	resume();
+	cr_assert_eq(A.got[3].reset_code, RESET_CANCELLED);
+}
+
+/* Callbacks that pull the rug: close the stream, open another, then look at the bytes. */
+static bool not_yet;
 static size_t on_data_closing(void *ctx, struct stream *st, const uint8_t *p, size_t n)
 {
 	struct side *x = ctx;
 	uint32_t id = stream_id(st);
 
+	if (not_yet)
+		return 0;
 	stream_close(st);
 	for (size_t i = 0; i < n; i++)
 		cr_assert_eq(p[i], pattern(id, x->got[id].offset + i));
@@ -972,6 +1044,18 @@ Test(session, stream_may_be_closed_in_its_own_callback)
 	cr_assert_eq(A.got[3].resets, 1);
 	session_stats(G.s, &stats);
 	cr_assert_eq(stats.kept_bytes, 0);
+	/* And with bytes that were kept. */
+	not_yet = true;
+	out_a = session_open(A.s, 5, 0, 256 * 1024);
+	put(out_a, 100000);
+	quiet();
+	session_stats(G.s, &stats);
+	cr_assert_eq(stats.kept_bytes, 100000);
+	not_yet = false;
+	stream_resume(session_stream(G.s, 5));
+	session_stats(G.s, &stats);
+	cr_assert_eq(stats.kept_bytes, 0);
+	cr_assert_null(session_stream(G.s, 5));
 }
 
 /* ---- control ------------------------------------------------------------------------------------ */
@@ -987,6 +1071,15 @@ Test(pair, latest_resize_wins_and_no_signal_is_lost)
 	control(&G, CONTROL_SIGNAL, 1, 2);
 	quiet();
 	cr_assert_str_eq(A.log, "resize 1 20, signal 1 2, resize 1 30, resize 2 40, signal 1 2");
+}
+
+Test(pair, resize_that_has_left_is_not_taken_back)
+{
+	control(&G, CONTROL_RESIZE, 1, 10);
+	say(&G);
+	control(&G, CONTROL_RESIZE, 1, 20);
+	resume();
+	cr_assert_str_eq(A.log, "resize 1 10, resize 1 20");
 }
 
 Test(pair, control_beyond_the_backlog_is_refused)
