@@ -43,7 +43,7 @@ struct proc_row {                 /* one row of the exec table, as HELLO lists i
 	uint8_t spec_hash[32];
 	enum proc_state state;
 	uint32_t pid;
-	struct exit_status exit;  /* valid when state is PROC_EXITED */
+	struct exit_status exit;  /* PROC_EXITED: valid; before that only started_ns may be set */
 };
 
 struct stream_row {               /* one stream's position on the reporting side */

@@ -83,7 +83,7 @@ struct events {
 	size_t n;
 };
 
-/* ---- table ------------------------------------------------------------------------------------ */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static bool we_send(const struct session *s, uint32_t id)
 {
@@ -262,7 +262,7 @@ static void give_up(struct session *s, struct stream *st, uint32_t code, bool ou
 		note_set(s, st, NOTE_RESET);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct session *session_new(enum session_role role, const uint8_t own_id[BOOT_ID_LEN],
 			    const struct session_ops *ops, void *ctx)
@@ -307,14 +307,15 @@ void session_free(struct session *s)
 	free(s);
 }
 
-/* ---- streams ---------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 struct stream *session_open(struct session *s, uint32_t id, uint64_t offset, size_t window)
 {
 	struct stream *st;
 
 	assert(id > CONTROL_OUT);
-	if (offset > OFFSET_MAX / 2 || find(s, id) || HASH_COUNT(s->streams) - s->n_linger >= SESSION_STREAMS_MAX)
+	if (offset > OFFSET_MAX / 2 || find(s, id) ||
+	    HASH_COUNT(s->streams) - s->n_linger >= SESSION_STREAMS_MAX)
 		return NULL;
 	if (window == 0)
 		window = STREAM_WINDOW_DEFAULT;
@@ -405,7 +406,7 @@ void stream_set_bulk(struct stream *st, bool bulk)
 		activate(st->session, st);
 }
 
-/* ---- receiving data --------------------------------------------------------------------------- */
+/* ---- receiving data -------------------------------------------------------------------------- */
 
 static void delivered_more(struct session *s, struct stream *st)
 {
@@ -672,7 +673,7 @@ static int receive_reset(struct session *s, const struct frame *f, struct err *e
 	return 0;
 }
 
-/* ---- control ---------------------------------------------------------------------------------- */
+/* ---- control --------------------------------------------------------------------------------- */
 
 /* A RESIZE that never left is replaced by the next one for the same process: the latest wins.
  * Returns how many bytes at the end of the control stream that makes superfluous. */
@@ -742,7 +743,7 @@ static void restart_control(struct session *s)
 	s->control_epoch++;
 }
 
-/* ---- handshake -------------------------------------------------------------------------------- */
+/* ---- handshake ------------------------------------------------------------------------------- */
 
 static struct stream_row row_of(const struct stream *st)
 {
@@ -1080,7 +1081,7 @@ void hello_release(struct hello *h)
 	*h = (struct hello){ 0 };
 }
 
-/* ---- link ------------------------------------------------------------------------------------- */
+/* ---- link ------------------------------------------------------------------------------------ */
 
 void session_link_down(struct session *s)
 {
@@ -1171,7 +1172,7 @@ int session_receive(struct session *s, const uint8_t *frame, size_t n, uint64_t 
 	return rc;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static int emit_head(struct session *s, struct frame_out *ret, enum frame_type type,
 		     const struct stream *st, uint64_t a, uint64_t b)

@@ -39,7 +39,8 @@ static int decode(const char *hex)
 Test(control, hello_survives)
 {
 	struct proc_row procs[2] = {
-		{ .channel = 1, .exec_id = (char *)"", .state = PROC_RUNNING, .pid = 7 },
+		{ .channel = 1, .exec_id = (char *)"", .state = PROC_RUNNING, .pid = 7,
+		  .exit = { .started_ns = 77 } },
 		{ .channel = 9, .exec_id = (char *)"abc", .spec_hash = { 1, 2, 3 }, .state = PROC_EXITED,
 		  .pid = 99,
 		  .exit = { .code = 137, .signal = 9, .core_dumped = true, .pipes_held = true,
@@ -71,6 +72,7 @@ Test(control, hello_survives)
 	cr_assert_eq(h->n_procs, 2);
 	cr_assert_eq(h->procs[0].state, PROC_RUNNING);
 	cr_assert_str_eq(h->procs[0].exec_id, "");
+	cr_assert_eq(h->procs[0].exit.started_ns, 77);
 	cr_assert_eq(h->procs[1].channel, 9);
 	cr_assert_str_eq(h->procs[1].exec_id, "abc");
 	cr_assert_arr_eq(h->procs[1].spec_hash, procs[1].spec_hash, 32);
