@@ -263,9 +263,9 @@ static void take_down(struct program *p)
 
 	if (g->api)
 		api_free(g);
+	callback_free(g->callback); /* its links end in the registry, and that in the lifecycle */
 	lifecycle_free(g->lifecycle);
 	registry_free(g->registry);
-	callback_free(g->callback);
 	if (g->cloud)
 		cloud_free(g->cloud);
 	if (g->http)

@@ -3,6 +3,7 @@
 #include "agents/callback.h"
 
 #include <libwebsockets.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include "agents/registry.h"
@@ -16,6 +17,8 @@
 
 #define TOKEN_HEADER_MAX 512
 #define WRITES_PER_ROUND 16
+#define DEAD_PEER_MS 20000   /* unacknowledged bytes for so long: the connection is gone (R22) */
+#define CLOSE_ROUNDS 1000
 
 struct callback {
 	struct gateway *g;
@@ -220,7 +223,8 @@ static int write_message(struct agent_link *a, const struct frame_out *f)
 	size_t n = f->head_len + f->body_len;
 
 	memcpy(out, f->head, f->head_len);
-	memcpy(out + f->head_len, f->body, f->body_len);
+	if (f->body_len)
+		memcpy(out + f->head_len, f->body, f->body_len);
 	return lws_write(a->wsi, out, n, LWS_WRITE_BINARY) < (int)n ? -1 : 0;
 }
 
@@ -231,8 +235,7 @@ static int writeable(struct agent_link *a)
 	if (a->closing)
 		return 0;
 	if (a->last_words.len) {
-		f = (struct frame_out){ .head = buf_head(&a->last_words), .head_len = a->last_words.len,
-					.body = (const uint8_t *)"", .body_len = 0 };
+		f = (struct frame_out){ .head = buf_head(&a->last_words), .head_len = a->last_words.len };
 		write_message(a, &f);
 		return -1;
 	}
@@ -307,7 +310,10 @@ static const struct lws_protocols protocols[] = {
 static void on_accept(int fd, void *ctx)
 {
 	struct callback *cb = ctx;
+	int on = 1, dead_ms = DEAD_PEER_MS;
 
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
 	if (!lws_adopt_socket_vhost(cb->vhost, fd))
 		log_warn("agent's connection could not be taken", "fd=%d", fd);
 }
@@ -339,6 +345,7 @@ struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert
 		.ssl_private_key_filepath = key,
 		.alpn = "http/1.1",
 		.timeout_secs = 10,
+		.pcontext = &cb->context, /* set to NULL when the context is really gone */
 	};
 
 	cb->g = g;
@@ -372,6 +379,9 @@ void callback_free(struct callback *cb)
 	listener_close(cb->listener);
 	if (cb->context)
 		lws_context_destroy(cb->context);
+	/* On a foreign loop it is gone only after its handles have closed; until then it calls back. */
+	for (int i = 0; cb->context && i < CLOSE_ROUNDS; i++)
+		uv_run(cb->g->loop, UV_RUN_NOWAIT);
 	free(cb->out);
 	free(cb);
 }

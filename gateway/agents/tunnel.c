@@ -17,6 +17,7 @@
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
+#include "state/events.h"
 #include "state/exec.h"
 #include "state/logs.h"
 
@@ -274,11 +275,17 @@ static void send_exit_ack(struct tunnel *t, uint32_t channel)
 static void record_exec_exit(struct tunnel *t, struct channel *ch)
 {
 	struct exec *e = execs_find(t->g->execs, ch->exec_id, NULL);
+	json_t *attributes;
 	struct err err;
 
-	if (e && e->state != EXEC_EXITED &&
-	    exec_set_exited(e, ch->status.code, ch->status.error, ch->status.finished_ns, &err) < 0)
-		log_error("exec's end cannot be stored", "exec=%.12s error=\"%s\"", ch->exec_id, err.msg);
+	if (e && e->state != EXEC_EXITED) {
+		if (exec_set_exited(e, ch->status.code, ch->status.error, ch->status.finished_ns, &err) < 0)
+			log_error("exec's end cannot be stored", "exec=%.12s error=\"%s\"", ch->exec_id, err.msg);
+		attributes = container_event_attributes(t->c);
+		json_object_set_new(attributes, "execID", json_string(ch->exec_id));
+		json_object_set_new(attributes, "exitCode", json_sprintf("%d", ch->status.code));
+		events_emit(t->g->events, "container", "exec_die", t->c->id, attributes);
+	}
 	send_exit_ack(t, ch->number);
 }
 

@@ -359,10 +359,14 @@ void lifecycle_agent_up(struct lifecycle *l, struct container *c)
 
 void lifecycle_agent_lost(struct lifecycle *l, struct container *c)
 {
+	struct slot *s = slot_find(l, c->id);
+
 	if (c->state == CONTAINER_RUNNING)
 		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
 	else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel))
 		registry_drop(l->g->registry, c); /* the run is over and the agent has left */
+	if (s && s->removal)
+		removal_agent_left(s->removal);
 }
 
 void lifecycle_main_exited(struct lifecycle *l, struct container *c, const struct exit_status *status)

@@ -4,6 +4,7 @@
 
 #include "agents/dial.h"
 #include "agents/registry.h"
+#include "agents/tunnel.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cloud/lifecycle_ops.h"
@@ -14,6 +15,7 @@
 #include "state/exec.h"
 
 #define KILL_GRACE_MS 10000    /* from SIGKILL to going on without the agent's word */
+#define LEAVE_GRACE_MS 2000    /* from the container's end to its agent hanging up */
 
 struct removal {
 	struct slot *slot;
@@ -21,6 +23,7 @@ struct removal {
 	struct container_waiter *exit;
 	struct cloud_call *call;
 	struct lifecycle_wait *waits;
+	bool agent_awaited;
 };
 
 struct lifecycle_wait **removal_waits(struct removal *r)
@@ -72,11 +75,34 @@ static void on_deleted(void *ctx, json_t *json, const struct err *err)
 	forget(r);
 }
 
+static void proceed(void *ctx);
+
+/* An agent whose main process has ended leaves once it knows that we know. Deleting the job before
+ * would kill it with its last word unread, and show the execution as cancelled. */
+static bool await_agents_leave(struct removal *r, struct container *c)
+{
+	if (r->agent_awaited || c->state == CONTAINER_RUNNING || !c->tunnel || !tunnel_is_up(c->tunnel))
+		return false;
+	r->agent_awaited = true;
+	r->timer = timer_start(r->slot->l->g->loop, LEAVE_GRACE_MS, proceed, r);
+	return true;
+}
+
+void removal_agent_left(struct removal *r)
+{
+	if (!r->agent_awaited || r->call)
+		return;
+	timer_cancel(&r->timer);
+	r->timer = timer_start(r->slot->l->g->loop, 0, proceed, r);
+}
+
 static void delete_job(struct removal *r)
 {
 	struct container *c = slot_container(r->slot);
 	struct err err = { 0 };
 
+	if (c && await_agents_leave(r, c))
+		return;
 	if (!c || !c->job) {
 		forget(r);
 		return;
