@@ -314,7 +314,8 @@ static double stdin_mb_s(uint64_t bytes)
 
 	http_open(&control);
 	double start = now_ms();
-	exec_start(&e, &control, "[\"dd\",\"of=/dev/null\",\"bs=64k\"]", true);
+	exec_start(&e, &control,
+		   "[\"dd\",\"of=/dev/null\",\"bs=64k\",\"iflag=fullblock\"]", true);
 	for (uint64_t left = bytes; left; left -= n) {
 		n = left < sizeof zeros ? (size_t)left : sizeof zeros;
 		write_all(e.stream.fd, zeros, n);
@@ -326,7 +327,7 @@ static double stdin_mb_s(uint64_t bytes)
 	exec_finish(&e, &control);
 	close(control.fd);
 	said[len] = 0;
-	snprintf(want, sizeof want, "%llu bytes", (unsigned long long)bytes);
+	snprintf(want, sizeof want, "%llu+0 records in", (unsigned long long)(bytes / sizeof zeros));
 	if (!strstr(said, want))
 		die("wanted %s, dd said: %s", want, said);
 	return (double)bytes / 1e6 / (ms / 1e3);
@@ -373,7 +374,7 @@ int main(int argc, char **argv)
 	socket_path = argv[1];
 	container = argv[2];
 	int execs = argument(argc, argv, 3, 100), echoes = argument(argc, argv, 5, 2000);
-	uint64_t bulk = (uint64_t)argument(argc, argv, 4, 512) << 20;
+	uint64_t bulk = (uint64_t)argument(argc, argv, 4, 512) << 20; /* a multiple of dd's block */
 	double p50, p99;
 
 	exec_latency(execs, &p50, &p99);

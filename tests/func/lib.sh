@@ -159,6 +159,7 @@ gateway_run() { # [further arguments]
 	SOCKERLESS_FUNC_MARK=$T TMPDIR=$T/tmp "$BUILD/bin/sockerless-gateway" --local --addr "$DOCKER_HOST" \
 		--state-dir "$T/state" --log-level debug "$@" >>"$T/engine.log" 2>&1 </dev/null &
 	engine_pid=$!
+	disown # or bash reports its death by SIGKILL
 	echo $engine_pid >"$T/engine.pid" # a case may start it anew, in its subshell
 	engine_wait
 }
@@ -193,7 +194,7 @@ engine_start() { # image... [-- gateway arguments]
 
 engine_kill() { # as a crash: nothing gets a chance to tidy up
 	kill -KILL "$engine_pid"
-	wait "$engine_pid" 2>/dev/null
+	until_true 5 gone "$engine_pid"
 	engine_pid=''
 }
 
@@ -252,7 +253,6 @@ finish() {
 		engine_pid=''
 		gone "$pid" || t "the engine stops when told" stops_cleanly "$pid"
 		kill -KILL "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
 		[ "$ENGINE" != gateway ] || t "the log holds no complaint" no_complaints
 	fi
 	if ! nothing_left >"$T/left"; then
