@@ -52,7 +52,6 @@ test=(
 # Formatting, static analysis, fuzzing.
 lint=(
 	clang
-	clang-format
 	clang-tidy
 	cppcheck
 	libclang-rt-14-dev

@@ -51,7 +51,7 @@ head -c "${bulk_mib}M" /dev/zero >"$T/zeros"
 # The docker client itself, seconds to "value": what a user waits for.
 cli() { # engine: prints JSON
 	local from us n=10 i DOCKER_HOST=unix://${home[$1]}/docker.sock
-	[ $rounds -gt 1 ] || n=3
+	[ "$rounds" -gt 1 ] || n=3
 	from=${EPOCHREALTIME/./}
 	for ((i = 0; i < n; i++)); do "$DOCKER" exec box true; done
 	us=$((${EPOCHREALTIME/./} - from))
