@@ -117,7 +117,7 @@ $(B)/test/emulator_%: $(B)/obj/tests/unit/emulator_%.o $(EMU_LIB_OBJ) $(NET_OBJ)
 	$(LINK) -lcriterion $(EMU_LIBS)
 
 unit: $(UNIT_BIN)
-	$(Q)fail=0; for t in $(UNIT_BIN); do $$t -j2 || fail=1; done; exit $$fail
+	$(Q)tests/unit/run $(UNIT_BIN)
 
 # ---- functional tests: the real docker client against real programs (tests/func/lib.sh) ----
 TEST_IMAGES := $(O)/test-images/.built

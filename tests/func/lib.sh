@@ -15,6 +15,7 @@
 #   ENGINE=gateway          or dockerd: the same cases against the reference
 #   MODE=reverse            or forward: the gateway dials the agents
 #   ONLY=regex              run only the cases whose title matches
+#   VALGRIND=1              the gateway runs under it; a definite leak or a wrong access fails
 #   KEEP=1                  leave $T behind
 # shellcheck shell=bash
 set -u -o pipefail
@@ -156,7 +157,10 @@ engine_wait() {
 # Starts, or after engine_kill starts again on the same state, the gateway.
 gateway_run() { # [further arguments]
 	[ "$MODE" != forward ] || export SOCKERLESS_LOCAL_FORWARD=1
-	SOCKERLESS_FUNC_MARK=$T TMPDIR=$T/tmp "$BUILD/bin/sockerless-gateway" --local --addr "$DOCKER_HOST" \
+	local under=()
+	[ -z "${VALGRIND:-}" ] || under=(valgrind -q --leak-check=full --show-leak-kinds=definite
+		--log-file="$T/valgrind.%p" --trace-children=no --child-silent-after-fork=yes)
+	SOCKERLESS_FUNC_MARK=$T TMPDIR=$T/tmp "${under[@]}" "$BUILD/bin/sockerless-gateway" --local --addr "$DOCKER_HOST" \
 		--state-dir "$T/state" --log-level debug "$@" >>"$T/engine.log" 2>&1 </dev/null &
 	engine_pid=$!
 	disown # or bash reports its death by SIGKILL
@@ -239,8 +243,9 @@ stops_cleanly() {
 }
 
 no_complaints() {
-	! grep -E 'AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion|level=error' \
-		"$T/engine.log" || fail "the engine's log complains"
+	! grep -E 'AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion|Z error ' \
+		"$T/engine.log" "$T"/state/*.log || fail "the log complains"
+	cat "$T"/valgrind.* 2>/dev/null | grep . && fail "valgrind complains" || true
 }
 
 finish() {
@@ -266,7 +271,7 @@ finish() {
 	fi
 	if [ $failed -gt 0 ] && [ -s "$T/engine.log" ]; then
 		echo "# the engine's log, last lines:"
-		grep -v level=debug "$T/engine.log" | tail -n "${LOG_LINES:-40}" | cut -c1-300 | sed 's/^/# /'
+		grep -vE ' debug |level=debug' "$T/engine.log" | tail -n "${LOG_LINES:-40}" | cut -c1-300 | sed 's/^/# /'
 	fi
 	if [ -n "${KEEP:-}" ]; then echo "# kept: $T"; else rm -rf "$T"; fi
 	echo "$(basename "$0" .sh): $passed passed, $failed failed, $skipped skipped"
