@@ -382,6 +382,8 @@ void callback_free(struct callback *cb)
 	/* On a foreign loop it is gone only after its handles have closed; until then it calls back. */
 	for (int i = 0; cb->context && i < CLOSE_ROUNDS; i++)
 		uv_run(cb->g->loop, UV_RUN_NOWAIT);
+	if (cb->context)
+		lws_context_destroy(cb->context); /* the second call frees what the first has taken apart */
 	free(cb->out);
 	free(cb);
 }
