@@ -167,18 +167,26 @@ static void serve(struct logs *l, struct container *c)
 /* ---- history ------------------------------------------------------------------------------------- */
 
 /* What was printed, as far as Cloud Logging still has it: lines that were JSON come back parsed. */
-static char *entry_text(json_t *entry)
+static char *entry_text(json_t *entry, size_t *ret_len)
 {
 	json_t *payload = json_object_get(entry, "jsonPayload");
-	const char *text = json_string_value(json_object_get(entry, "textPayload"));
-	AUTO_FREE char *json = NULL;
+	json_t *text = json_object_get(entry, "textPayload");
+	char *line;
 
-	if (text)
-		return xasprintf("%s\n", text);
+	if (text) {
+		*ret_len = json_string_length(text) + 1; /* NUL bytes are bytes */
+		line = xmalloc(*ret_len);
+		memcpy(line, json_string_value(text), *ret_len - 1);
+		line[*ret_len - 1] = '\n';
+		return line;
+	}
 	if (!payload || json_object_get(payload, "sockerless_agent"))
 		return NULL;
-	json = json_dumps(payload, JSON_COMPACT);
-	return xasprintf("%s\n", json);
+	AUTO_FREE char *json = json_dumps(payload, JSON_COMPACT);
+
+	line = xasprintf("%s\n", json);
+	*ret_len = strlen(line);
+	return line;
 }
 
 static void keep_history(struct log *log, json_t *entries)
@@ -187,7 +195,8 @@ static void keep_history(struct log *log, json_t *entries)
 	size_t i;
 
 	json_array_foreach(entries, i, entry) {
-		AUTO_FREE char *text = entry_text(entry);
+		size_t len;
+		AUTO_FREE char *text = entry_text(entry, &len);
 		const char *at = json_string_value(json_object_get(entry, "timestamp"));
 		const char *name = json_string_value(json_object_get(entry, "logName"));
 		bool is_stderr = name && strlen(name) >= 6 && strcmp(name + strlen(name) - 6, "stderr") == 0;
@@ -198,7 +207,7 @@ static void keep_history(struct log *log, json_t *entries)
 			continue;
 		if (at)
 			clock_parse(at, &time_ns);
-		if (log_append_record(log, is_stderr ? STDCOPY_STDERR : STDCOPY_STDOUT, time_ns, text, strlen(text), &err) < 0) {
+		if (log_append_record(log, is_stderr ? STDCOPY_STDERR : STDCOPY_STDOUT, time_ns, text, len, &err) < 0) {
 			log_warn("history not kept", "error=\"%s\"", err.msg);
 			return;
 		}

@@ -18,7 +18,7 @@
 
 #define TRIES_MAX 3
 #define RETRY_MS 200
-#define RESPONSE_MAX (64 * 1024 * 1024)
+#define RESPONSE_MAX (192 * 1024 * 1024) /* a page of long log entries */
 
 static void get_token(struct cloud_call *call);
 
@@ -143,7 +143,7 @@ static void on_failed(struct cloud_call *call, const struct err *failed)
 
 static void on_success(struct cloud_call *call, const struct http_response *r)
 {
-	json_t *json = r->len ? json_loadb(r->body, r->len, 0, NULL) : json_object();
+	json_t *json = r->len ? json_loadb(r->body, r->len, JSON_ALLOW_NUL, NULL) : json_object();
 	struct err err;
 
 	if (!json_is_object(json)) {
@@ -178,7 +178,7 @@ static void on_response(void *ctx, const struct http_response *r, const struct e
 	}
 	if ((r->status == 429 || r->status == 503) && try_again(call, r))
 		return;
-	json = json_loadb(r->body, r->len, 0, NULL);
+	json = json_loadb(r->body, r->len, JSON_ALLOW_NUL, NULL);
 	call_error(json_object_get(json, "error"), r->status, &err);
 	json_decref(json);
 	call_finish(call, NULL, &err);

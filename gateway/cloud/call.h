@@ -44,6 +44,7 @@ struct cloud_call {
 	json_t *query;            /* logging: the body, to which the page token is added */
 	json_t *sum;              /* what all pages gave */
 	json_t *seen;             /* logging: insertIds, as keys */
+	bool first_page_only;     /* logging: stop at the first page that has entries */
 	uint64_t delay_ms;        /* polling */
 	int pages;
 	int64_t bytes;            /* logging: text so far */

@@ -9,7 +9,8 @@
 #include "cloud/job_spec.h"
 #include "gateway.h"
 
-#define PAGE_SIZE 1000
+#define PAGE_SIZE 100  /* of entries up to 256 KB, whose JSON may be six times that: call.c's bound */
+#define FIRST_ENTRIES 10
 #define BYTES_MAX (256LL * 1024 * 1024) /* of text; ERR_LIMIT beyond */
 
 static void ask_page(struct cloud_call *call, const char *page_token);
@@ -48,12 +49,12 @@ static void on_page(struct cloud_call *call, json_t *answer)
 	struct err err;
 
 	json_array_foreach(json_object_get(answer, "entries"), i, entry) {
-		bytes += strlen(text_at(entry, "textPayload"));
+		bytes += json_string_length(json_object_get(entry, "textPayload"));
 		if (is_ours(entry) && is_new(call->seen, entry))
 			json_array_append(all, entry);
 	}
 	call->bytes += (int64_t)bytes;
-	if (!*next) {
+	if (!*next || (call->first_page_only && json_array_size(all) > 0)) {
 		call_finish(call, call->sum, NULL);
 	} else if (++call->pages >= CALL_PAGES_MAX || call->bytes > BYTES_MAX) {
 		err_set(&err, ERR_LIMIT, "Cloud Logging has more of this execution than fits: %d pages",
@@ -92,8 +93,8 @@ static char *make_filter(const struct config *cfg, const char *job_id, const cha
 	return xasprintf("%s AND timestamp>=\"%s\"", base, clock_format(since_ns, 1, since));
 }
 
-struct cloud_call *logging_list(struct cloud *c, const char *job_id, const char *execution,
-				int64_t since_ns, cloud_cb *cb, void *ctx)
+static struct cloud_call *list(struct cloud *c, const char *job_id, const char *execution,
+			       int64_t since_ns, int page_size, cloud_cb *cb, void *ctx)
 {
 	const struct config *cfg = c->g->config;
 	struct cloud_call *call = call_new(c, (uint64_t)cfg->log_timeout_ms, cb, ctx);
@@ -101,9 +102,24 @@ struct cloud_call *logging_list(struct cloud *c, const char *job_id, const char 
 	AUTO_FREE char *project = xasprintf("projects/%s", cfg->project);
 
 	call->query = json_pack("{s:[s], s:s, s:s, s:i}", "resourceNames", project, "filter", filter,
-				"orderBy", "timestamp asc", "pageSize", PAGE_SIZE);
+				"orderBy", "timestamp asc", "pageSize", page_size);
 	call->sum = json_pack("{s:[]}", "entries");
 	call->seen = json_object();
 	ask_page(call, NULL);
+	return call;
+}
+
+struct cloud_call *logging_list(struct cloud *c, const char *job_id, const char *execution,
+				int64_t since_ns, cloud_cb *cb, void *ctx)
+{
+	return list(c, job_id, execution, since_ns, PAGE_SIZE, cb, ctx);
+}
+
+struct cloud_call *logging_first(struct cloud *c, const char *job_id, const char *execution,
+				 cloud_cb *cb, void *ctx)
+{
+	struct cloud_call *call = list(c, job_id, execution, 0, FIRST_ENTRIES, cb, ctx);
+
+	call->first_page_only = true;
 	return call;
 }

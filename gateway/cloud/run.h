@@ -40,6 +40,9 @@ struct cloud_call *run_wait_operation(struct cloud *c, const char *operation_nam
  * {"entries":[…]}. since_ns 0 = from the start. */
 struct cloud_call *logging_list(struct cloud *c, const char *job_id, const char *execution, int64_t since_ns, cloud_cb *cb, void *ctx);
 
+/* The same, but only the first few: what was printed before anything else. */
+struct cloud_call *logging_first(struct cloud *c, const char *job_id, const char *execution, cloud_cb *cb, void *ctx);
+
 /* What an execution resource says. */
 enum execution_phase { EXECUTION_PENDING, EXECUTION_RUNNING, EXECUTION_SUCCEEDED, EXECUTION_FAILED, EXECUTION_CANCELLED };
 enum execution_phase run_execution_phase(json_t *execution);

@@ -315,7 +315,7 @@ static bool find_address(struct start *st)
 		dial(st, label ? label : g->config->agent_address);
 		return false;
 	}
-	st->call = logging_list(g->cloud, st->job, st->execution, 0, on_address_log, st);
+	st->call = logging_first(g->cloud, st->job, st->execution, on_address_log, st);
 	return true;
 }
 
