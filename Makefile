@@ -25,7 +25,6 @@ MAKEFLAGS += --no-builtin-rules
 .SECONDARY:
 Q := $(if $(V),,@)
 # A sanitizer build lives beside the plain one.
-B := $(O)$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 comma := ,
 B := $(O)$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 
@@ -128,7 +127,7 @@ RUN_ENV = BUILD=$(B) IMAGES=$(O)/test-images
 func: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) tests/func/run
 
-demo: all $(TEST_IMAGES)
+demo-run: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) deploy/demo.sh
 
 bench: all $(TEST_IMAGES) $(B)/test/bench_client
@@ -167,7 +166,11 @@ fuzz: $(FUZZ_BIN)
 		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$name- \
 		$(O)/fuzz/found/$$name $$([ -d tests/fuzz/corpus/$$name ] && echo tests/fuzz/corpus/$$name) || exit 1; done
 
-check: unit fuzz-smoke func
+check-run: unit fuzz-smoke func
+
+# On a fresh machine these two install what they need, then start make again with it.
+demo check: deps
+	$(Q)$(MAKE) --no-print-directory $@-run
 
 lint: $(B)/gen/tunnel.pb-c.h
 	$(Q)tests/lint/run $(B)
@@ -181,5 +184,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit help clean deps check func demo bench lint fuzz fuzz-smoke
+.PHONY: all unit help clean deps check check-run func demo demo-run bench lint fuzz fuzz-smoke
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)
