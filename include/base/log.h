@@ -7,6 +7,9 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void log_init(const char *program, enum log_level level);
+/* From here on each line is a JSON object {"<mark>":{"level":…},"severity":…,"message":…}: for a log
+ * shared with others, whose readers must tell our lines apart. mark is borrowed for ever. */
+void log_as_json(const char *mark);
 int log_level_parse(const char *name, enum log_level *ret_level); /* "error" ... "debug" */
 /* fields is a printf format of key=value pairs, or "" */
 void log_line(enum log_level level, const char *what, const char *fields, ...)

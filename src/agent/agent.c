@@ -351,6 +351,7 @@ int agent_run(const struct config *cfg)
 	int code = AGENT_EXIT_UNUSABLE;
 
 	log_init("sockerless-agent", cfg->log_level);
+	log_as_json("sockerless_agent"); /* docker logs leaves such lines out when it reads Cloud Logging */
 	if (set_up(&r, cfg, &err) < 0) {
 		log_error("cannot begin", "error=\"%s\"", err.msg);
 		tear_down(&r);

@@ -185,7 +185,8 @@ static int explain(const struct child *c, const struct exec_spec *spec, int *ret
 
 	*ret_code = code_of(c->error);
 	switch (c->stage) {
-	case STAGE_WORKDIR:
+	case STAGE_WORKDIR: /* 126 whatever the cause, as runc */
+		*ret_code = CODE_NOT_EXECUTABLE;
 		return err_set(err, ERR_INVALID, "chdir to cwd (\"%.256s\") failed: %s", c->workdir,
 			       reason(c->error, text));
 	case STAGE_USER:

@@ -17,11 +17,17 @@
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static const char *log_program = "";
 static enum log_level log_level_max = LOG_LEVEL_INFO;
+static const char *log_json_mark;
 
 void log_init(const char *program, enum log_level level)
 {
 	log_program = program;
 	log_level_max = level;
+}
+
+void log_as_json(const char *mark)
+{
+	log_json_mark = mark;
 }
 
 int log_level_parse(const char *name, enum log_level *ret_level)
@@ -42,9 +48,26 @@ static size_t advance(size_t at, int printed)
 	return at < LOG_LINE_MAX - 2 ? at : LOG_LINE_MAX - 2;
 }
 
+/* Cloud Logging reads one JSON object per line, and takes severity and message out of it. */
+static size_t wrap_in_json(enum log_level level, const char *line, size_t n, char *out, size_t max)
+{
+	static const char *const severities[] = {"ERROR", "WARNING", "INFO", "DEBUG"};
+	size_t at = (size_t)snprintf(out, max, "{\"%s\":{\"level\":\"%s\"},\"severity\":\"%s\",\"message\":\"",
+				     log_json_mark, level_names[level], severities[level]);
+
+	for (size_t i = 0; i < n && at < max - 4; i++) {
+		if (line[i] == '"' || line[i] == '\\')
+			out[at++] = '\\';
+		out[at++] = line[i];
+	}
+	out[at++] = '"';
+	out[at++] = '}';
+	return at;
+}
+
 void log_line(enum log_level level, const char *what, const char *fields, ...)
 {
-	char line[LOG_LINE_MAX], stamp[32];
+	char line[LOG_LINE_MAX], plain[LOG_LINE_MAX], stamp[32];
 	int64_t now = clock_wall_ns();
 	time_t sec = (time_t)(now / 1000000000);
 	struct tm tm;
@@ -67,6 +90,10 @@ void log_line(enum log_level level, const char *what, const char *fields, ...)
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
+	if (log_json_mark) {
+		memcpy(plain, line, n);
+		n = wrap_in_json(level, plain, n, line, sizeof(line) - 1);
+	}
 	line[n++] = '\n';
 	/* A log that cannot be written has nowhere to be reported. */
 	if (write(STDERR_FILENO, line, n) < 0)

@@ -152,7 +152,7 @@ Test(spawn, working_directory_and_environment)
 	prints(s, "/usr/bin\ny\n0022\n");
 	s = COMMAND("true");
 	s.workdir = xstrdup("/no/such/dir");
-	fails(s, 127, "chdir to cwd (\"/no/such/dir\") failed: no such file or directory");
+	fails(s, 126, "chdir to cwd (\"/no/such/dir\") failed: no such file or directory");
 }
 
 Test(spawn, a_containers_working_directory_is_made)

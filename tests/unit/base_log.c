@@ -87,3 +87,19 @@ Test(log, level_names)
 	cr_assert_eq(log_level_parse("loud", &l), -1);
 	cr_assert_eq(l, LOG_LEVEL_DEBUG);
 }
+
+static void say_json(void)
+{
+	log_init("agent", LOG_LEVEL_INFO);
+	log_as_json("sockerless_agent");
+	log_warn("link lost", "reason=\"%s\"", "a\\b");
+}
+
+Test(log, json_lines_carry_the_mark_and_escape_quotes)
+{
+	char out[4096];
+
+	capture(say_json, out, sizeof(out));
+	cr_assert_eq(strstr(out, "{\"sockerless_agent\":{\"level\":\"warn\"},\"severity\":\"WARNING\",\"message\":\""), out, "%s", out);
+	cr_assert_not_null(strstr(out, "link lost reason=\\\"a\\\\b\\\"\"}\n"), "%s", out);
+}
