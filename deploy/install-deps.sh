@@ -42,6 +42,7 @@ test=(
 	docker.io
 	jq
 	libcriterion-dev
+	openssl
 	procps
 	python3
 	python3-docker

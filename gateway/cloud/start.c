@@ -345,15 +345,15 @@ static void still_running(struct start *st)
 	if (!st->running_since_ms)
 		st->running_since_ms = now;
 	late = now - st->running_since_ms > (uint64_t)cfg->agent_timeout_ms;
-	if ((!cfg->callback_url || late) && find_address(st))
-		return;
-	if (late && now - st->running_since_ms > 2 * (uint64_t)cfg->agent_timeout_ms) {
+	if (now - st->running_since_ms > 2 * (uint64_t)cfg->agent_timeout_ms) {
 		err_set(&err, ERR_TIMEOUT, "the container runs, but its agent has not been heard of for %lld s "
 			"(SOCKERLESS_AGENT_TIMEOUT); is %s reachable from it?", 2 * (long long)cfg->agent_timeout_ms / 1000,
 			cfg->callback_url ? cfg->callback_url : "the agent's port");
 		fail(st, 128, &err);
 		return;
 	}
+	if ((!cfg->callback_url || late) && find_address(st))
+		return; /* it polls again when Cloud Logging has answered */
 	poll_again(st);
 }
 
