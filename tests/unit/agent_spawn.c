@@ -179,7 +179,7 @@ Test(spawn, a_containers_working_directory_is_made)
 
 Test(spawn, the_child_has_three_descriptors_and_default_signals)
 {
-	struct exec_spec s = COMMAND("sh", "-c", "ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign|Cgt)' /proc/$$/status");
+	struct exec_spec s = COMMAND("sh", "-c", "ls /proc/self/fd | wc -l; exec grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status");
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
