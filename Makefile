@@ -7,12 +7,13 @@
 #   make func       functional tests only (root: they run containers)
 #   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
 #   make bench      ratios against a real dockerd, in the same run
-#   make lint       formatting, clang-tidy, cppcheck, who-may-include-whom
+#   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
 #   make fuzz       libFuzzer on every parser, FUZZ_SECONDS each
 #   make clean      remove build/
 #
 # Knobs: SAN=address,undefined (or thread)   V=1 shows commands   O=build  WERROR=1
-#        SPEC_DIR=<folder of the published interface documents>, FUZZ_SECONDS=60
+#        SPEC_DIR=<folder of the published interface documents>   FUZZ_SECONDS=60
+#        BULK_MIB=256 (functional tests)   BENCH_SMOKE=1   DOCKER=<client under test>
 
 O        ?= build
 SAN      ?=
@@ -122,6 +123,7 @@ unit: $(UNIT_BIN)
 TEST_IMAGES := $(O)/test-images/.built
 $(TEST_IMAGES): tests/images/build.sh tests/images/static.c $(STATIC_AGENT)
 	$(Q)echo "  IMAGES  $(@D)"; tests/images/build.sh $(@D) $(STATIC_AGENT) && touch $@
+test-images: $(TEST_IMAGES)
 RUN_ENV = BUILD=$(B) IMAGES=$(O)/test-images
 
 func: all $(TEST_IMAGES)
@@ -184,5 +186,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit help clean deps check check-run func demo demo-run bench lint fuzz fuzz-smoke
+.PHONY: all unit help clean deps check check-run func demo demo-run bench lint fuzz fuzz-smoke test-images
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)
