@@ -452,12 +452,6 @@ static void finish(struct gw *g)
 	g->link = NULL;
 	if (g->http)
 		http_server_free(g->http);
-	for (int i = 0; i < CHANNELS; i++) {
-		buf_release(&g->ch[i].raw);
-		free(g->ch[i].status.error);
-	}
-	session_free(g->session);
-	hello_release(&g->last_hello);
 	buf_release(&refusal);
 	close(g->log_fd);
 	for (int i = 0; i < 8; i++)
@@ -467,6 +461,13 @@ static void finish(struct gw *g)
 	while (uv_run(&g->loop, UV_RUN_NOWAIT))
 		;
 	cr_assert_eq(uv_loop_close(&g->loop), 0);
+	/* Only now, for the ticks went on until here. */
+	for (int i = 0; i < CHANNELS; i++) {
+		buf_release(&g->ch[i].raw);
+		free(g->ch[i].status.error);
+	}
+	session_free(g->session);
+	hello_release(&g->last_hello);
 }
 
 static uint32_t next_channel = 2;
