@@ -59,7 +59,10 @@ static void link_close(struct link *l)
 	if (a->closing)
 		return;
 	a->closing = true;
+	/* On a foreign loop the timeout alone is looked at only when libwebsockets next runs, which may be
+	 * seconds away; the shut socket makes it run now. */
 	lws_set_timeout(a->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+	shutdown(lws_get_socket_fd(a->wsi), SHUT_RDWR);
 }
 
 static const char *link_peer(const struct link *l)

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/token.h"
-#include "cloud/lifecycle.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
@@ -48,6 +47,8 @@ struct challenge {
 
 struct registry {
 	struct gateway *g;
+	const struct tunnel_observer *observer;
+	void *observer_ctx;
 	struct entry *tunnels;
 	struct registry_waiter *waiters;
 	struct challenge *challenges;
@@ -59,6 +60,12 @@ struct registry *registry_new(struct gateway *g)
 
 	r->g = g;
 	return r;
+}
+
+void registry_observe(struct registry *r, const struct tunnel_observer *observer, void *ctx)
+{
+	r->observer = observer;
+	r->observer_ctx = ctx;
 }
 
 static void end_challenge(struct challenge *ch)
@@ -133,12 +140,9 @@ static int refuse(enum welcome_verdict v, uint32_t retry_ms, const char *why, st
 
 static int attach_new(struct registry *r, struct container *c, struct link *l, const struct hello *h, struct err *err)
 {
-	struct tunnel *t = tunnel_new(r->g, c, h, err);
-	struct entry *e;
+	struct tunnel *t = tunnel_new(r->g, c, h, r->observer, r->observer_ctx);
+	struct entry *e = xcalloc(1, sizeof(*e));
 
-	if (!t)
-		return -1;
-	e = xcalloc(1, sizeof(*e));
 	e->tunnel = t;
 	DL_APPEND(r->tunnels, e);
 	c->tunnel = t;
@@ -239,7 +243,7 @@ int registry_hello(struct registry *r, const char *container_id, struct link *l,
 	hello_release(&h);
 	if (rc == 0 && l->tunnel) {
 		wake_waiters(r, container_id);
-		lifecycle_agent_up(r->g->lifecycle, c);
+		r->observer->agent_up(r->observer_ctx, c);
 	}
 	return rc;
 }

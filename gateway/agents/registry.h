@@ -16,6 +16,8 @@
 struct registry;
 struct registry *registry_new(struct gateway *g);
 void registry_free(struct registry *r);
+/* Before the first agent: who is told what happens to them. */
+void registry_observe(struct registry *r, const struct tunnel_observer *observer, void *ctx);
 
 /* Before the upgrade: may somebody with this token speak for this container?
  * 0, or ERR_NOT_FOUND (unknown container: 404) or ERR_DENIED (401, compared in constant time). */

@@ -8,12 +8,10 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "agents/registry.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/token.h"
-#include "cloud/lifecycle.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
@@ -48,6 +46,8 @@ struct input_waiter {
 struct tunnel {
 	struct gateway *g;
 	struct container *c;             /* borrowed; registry_drop frees us before it goes */
+	const struct tunnel_observer *observer;
+	void *observer_ctx;
 	struct session *session;
 	struct link *link;               /* borrowed; tunnel_link_lost clears it */
 	uint8_t boot_id[BOOT_ID_LEN];
@@ -228,7 +228,7 @@ static void on_control(void *ctx, const struct control *c)
 		if (ch->number == MAIN_CHANNEL) {
 			t->main_pid = c->started.pid;
 			t->main_started_ns = c->started.started_ns;
-			lifecycle_agent_up(t->g->lifecycle, t->c);
+			t->observer->agent_up(t->observer_ctx, t->c);
 			break;
 		}
 		e = execs_find(t->g->execs, ch->exec_id, NULL);
@@ -309,7 +309,7 @@ static void settle_main(struct tunnel *t, struct channel *ch)
 	if (ch->lost)
 		log_error("container ended, output incomplete", "container=%.12s", t->c->id);
 	send_exit_ack(t, MAIN_CHANNEL);
-	lifecycle_main_exited(t->g->lifecycle, t->c, &ch->status);
+	t->observer->main_exited(t->observer_ctx, t->c, &ch->status);
 }
 
 static void tunnel_settle(struct tunnel *t)
@@ -385,7 +385,8 @@ static void arm_tick(struct tunnel *t, uint64_t due_ms)
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
-struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h, struct err *err)
+struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h,
+			  const struct tunnel_observer *observer, void *observer_ctx)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 	uint8_t own_id[BOOT_ID_LEN];
@@ -393,6 +394,8 @@ struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct h
 	random_bytes(own_id, sizeof(own_id));
 	t->g = g;
 	t->c = c;
+	t->observer = observer;
+	t->observer_ctx = observer_ctx;
 	t->session = session_new(SESSION_GATEWAY, own_id, &session_ops, t);
 	memcpy(t->boot_id, h->boot_id, BOOT_ID_LEN);
 	t->execution = xstrdup(h->execution ? h->execution : "");
@@ -622,7 +625,7 @@ void tunnel_link_lost(struct tunnel *t, struct link *l)
 	t->link = NULL;
 	t->link_lost_ms = clock_mono_ms();
 	session_link_down(t->session);
-	lifecycle_agent_lost(t->g->lifecycle, t->c);
+	t->observer->agent_lost(t->observer_ctx, t->c);
 }
 
 int tunnel_receive(struct tunnel *t, const uint8_t *frame, size_t n, struct err *err)

@@ -32,7 +32,16 @@ struct link {
 	struct tunnel *tunnel;          /* NULL until welcomed and after being fenced */
 };
 
-struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h, struct err *err);
+/* Who is told what happens to a container's agent (cloud/lifecycle). May drop the tunnel. */
+struct tunnel_observer {
+	void (*agent_up)(void *ctx, struct container *c);      /* welcomed, or main has been started since */
+	void (*agent_lost)(void *ctx, struct container *c);    /* the link is down */
+	/* main has ended and its output is in the log up to the last byte */
+	void (*main_exited)(void *ctx, struct container *c, const struct exit_status *status);
+};
+
+struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h,
+			  const struct tunnel_observer *observer, void *observer_ctx);
 void tunnel_free(struct tunnel *t);     /* end of run: sinks are told their stream is lost */
 
 /* registry.c: a new link for this session; the former one, if any, is fenced and closed. */

@@ -116,15 +116,7 @@ void lifecycle_forget(struct lifecycle_wait *w)
 	free(w);
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
-
-struct lifecycle *lifecycle_new(struct gateway *g)
-{
-	struct lifecycle *l = xcalloc(1, sizeof(*l));
-
-	l->g = g;
-	return l;
-}
+/* ---- end and recovery ----------------------------------------------------------------------------------------- */
 
 /* Operations are not undone: the next start of the gateway finds them in the store. */
 void lifecycle_free(struct lifecycle *l)
@@ -134,6 +126,7 @@ void lifecycle_free(struct lifecycle *l)
 
 	if (!l)
 		return;
+	l->stopping = true;
 	err_set(&err, ERR_UNAVAILABLE, "the gateway is shutting down");
 	HASH_ITER(hh, l->slots, s, tmp) {
 		dial_stop(s->dial);
@@ -344,8 +337,9 @@ struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *
 
 /* ---- what the agent tells ------------------------------------------------------------------------- */
 
-void lifecycle_agent_up(struct lifecycle *l, struct container *c)
+static void on_agent_up(void *ctx, struct container *c)
 {
+	struct lifecycle *l = ctx;
 	struct slot *s = slot_find(l, c->id);
 
 	if (!s)
@@ -357,10 +351,13 @@ void lifecycle_agent_up(struct lifecycle *l, struct container *c)
 		slot_release(s);
 }
 
-void lifecycle_agent_lost(struct lifecycle *l, struct container *c)
+static void on_agent_lost(void *ctx, struct container *c)
 {
+	struct lifecycle *l = ctx;
 	struct slot *s = slot_find(l, c->id);
 
+	if (l->stopping)
+		return;
 	if (c->state == CONTAINER_RUNNING)
 		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
 	else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel))
@@ -369,8 +366,9 @@ void lifecycle_agent_lost(struct lifecycle *l, struct container *c)
 		removal_agent_left(s->removal);
 }
 
-void lifecycle_main_exited(struct lifecycle *l, struct container *c, const struct exit_status *status)
+static void on_main_exited(void *ctx, struct container *c, const struct exit_status *status)
 {
+	struct lifecycle *l = ctx;
 	struct slot *s = slot_get(l, c->id);
 	struct err err = { 0 };
 
@@ -396,4 +394,21 @@ void lifecycle_main_exited(struct lifecycle *l, struct container *c, const struc
 	else if (c->auto_remove && !s->removal)
 		removal_automatic(s, c);
 	slot_release(slot_get(l, c->id));
+}
+
+/* ---- birth ---------------------------------------------------------------------------------------- */
+
+static const struct tunnel_observer observer = {
+	.agent_up = on_agent_up,
+	.agent_lost = on_agent_lost,
+	.main_exited = on_main_exited,
+};
+
+struct lifecycle *lifecycle_new(struct gateway *g)
+{
+	struct lifecycle *l = xcalloc(1, sizeof(*l));
+
+	l->g = g;
+	registry_observe(g->registry, &observer, l);
+	return l;
 }

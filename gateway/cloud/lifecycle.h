@@ -18,7 +18,7 @@ struct container;
 struct lifecycle;
 struct lifecycle_wait; /* one caller's interest in an operation */
 
-struct lifecycle *lifecycle_new(struct gateway *g);
+struct lifecycle *lifecycle_new(struct gateway *g); /* after the registry, which it observes */
 void lifecycle_free(struct lifecycle *l);
 /* After the stores are loaded: reconcile every container that should be running with its execution. */
 void lifecycle_recover(struct lifecycle *l);
@@ -37,12 +37,5 @@ void lifecycle_forget(struct lifecycle_wait *w); /* NULL is fine */
 /* Deliver a signal now. ERR_CONFLICT if not running. SIGKILL and SIGTERM also work without an agent
  * (the execution is cancelled). */
 int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct err *err);
-
-/* Told by agents/tunnel. */
-void lifecycle_agent_up(struct lifecycle *l, struct container *c);
-void lifecycle_agent_lost(struct lifecycle *l, struct container *c);      /* link down */
-/* main has ended and its output is in the log up to the last byte. */
-struct exit_status;
-void lifecycle_main_exited(struct lifecycle *l, struct container *c, const struct exit_status *status);
 
 #endif

@@ -32,6 +32,7 @@ struct slot {
 struct lifecycle {
 	struct gateway *g;
 	struct slot *slots;
+	bool stopping;             /* links that go down now are our own doing */
 };
 
 struct slot *slot_get(struct lifecycle *l, const char *id);    /* made when absent */

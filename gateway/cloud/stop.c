@@ -1,5 +1,5 @@
 /* stop - docker stop: signal through the agent, wait, SIGKILL, and if nobody answers cancel the
- * execution. Ends when the container has exited (lifecycle_main_exited or watch.c says so). */
+ * execution. Ends when the container has exited (on_main_exited or watch.c says so). */
 #include <assert.h>
 #include <string.h>
 
