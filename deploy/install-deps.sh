@@ -40,6 +40,7 @@ test=(
 	busybox-static
 	curl
 	docker.io
+	iproute2
 	jq
 	libcriterion-dev
 	openssl

@@ -11,7 +11,7 @@
 #include "net/tls.h"
 #include "proc.h"
 
-#define FIRST_RETRY_MS 500       /* a lost link: at once, give or take */
+#define FIRST_RETRY_MS 200       /* a lost link: at once, give or take */
 #define BACKOFF_MS 100           /* then rand(0, this * 2^n) */
 #define SLOW_RETRY_MS 30000      /* the gateway answers, but not with what we want */
 #define FLAP_FAILURES 3          /* a link that was up comes back within 0.8 s at most ... */

@@ -175,8 +175,7 @@ static int explain_exec(const struct child *c, const char *name, int *ret_code, 
 			return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID,
 				       "exec: \"%.256s\": stat %.256s: %s", name, name,
 				       reason(c->error, text));
-		if (c->error == EACCES && S_ISDIR(st.st_mode))
-			return err_set(err, ERR_INVALID, "exec: \"%.256s\": is a directory", name);
+		/* A directory too: this text, and no other, is 126 to every version of the client. */
 		if (c->error == EACCES)
 			return err_set(err, ERR_INVALID, "exec: \"%.256s\": permission denied", name);
 	}

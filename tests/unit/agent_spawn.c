@@ -114,7 +114,7 @@ Test(spawn, the_sentences_and_codes_are_dockers)
 	fails(COMMAND(""), 127, "exec: \"\": executable file not found in $PATH");
 	fails(COMMAND("/no/such"), 127, "exec: \"/no/such\": stat /no/such: no such file or directory");
 	fails(COMMAND("./no-such"), 127, "exec: \"./no-such\": stat ./no-such: no such file or directory");
-	fails(COMMAND("/tmp"), 126, "exec: \"/tmp\": is a directory");
+	fails(COMMAND("/tmp"), 126, "exec: \"/tmp\": permission denied");
 	fails(COMMAND(file), 126, denied);
 	chmod(file, 0755);
 	fails(COMMAND(file), 126, format);

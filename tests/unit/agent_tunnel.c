@@ -832,7 +832,7 @@ Test(tunnel, an_exec_that_cannot_start_says_why)
 
 	UNTIL(&g, c->exited);
 	cr_assert_eq(c->status.code, 126);
-	cr_assert_str_eq(c->status.error, "exec: \"/tmp\": is a directory");
+	cr_assert_str_eq(c->status.error, "exec: \"/tmp\": permission denied");
 	cr_assert_eq(c->status.final_offset, 0);
 	finish(&g);
 }
