@@ -56,6 +56,7 @@ lint=(
 	clang
 	clang-tidy
 	cppcheck
+	git
 	libclang-rt-14-dev
 	shellcheck
 )
