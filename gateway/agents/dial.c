@@ -212,7 +212,9 @@ static void dial_health(void *ctx)
 	struct err err = { 0 };
 
 	d->timer = NULL;
+	strv_add(&opt.headers, "Connection: close"); /* every agent is another host: none is asked often */
 	d->health = http_client_start(d->g->http, &opt, on_health, d, &err);
+	strv_release(&opt.headers);
 	if (!d->health)
 		again(d);
 }

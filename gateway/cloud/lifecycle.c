@@ -358,12 +358,19 @@ static void on_agent_lost(void *ctx, struct container *c)
 
 	if (l->stopping)
 		return;
-	if (c->state == CONTAINER_RUNNING)
+	if (c->state == CONTAINER_RUNNING) {
 		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
-	else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel))
+	} else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel)) {
 		registry_drop(l->g->registry, c); /* the run is over and the agent has left */
+		if (s) {
+			dial_stop(s->dial);
+			s->dial = NULL;
+		}
+	}
 	if (s && s->removal)
 		removal_agent_left(s->removal);
+	else if (s)
+		slot_release(s);
 }
 
 static void on_main_exited(void *ctx, struct container *c, const struct exit_status *status)
@@ -387,8 +394,6 @@ static void on_main_exited(void *ctx, struct container *c, const struct exit_sta
 		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
 	log_info("container ended", "container=%.12s code=%d", c->id, status->code);
 	watch_end(s);
-	dial_stop(s->dial);
-	s->dial = NULL;
 	if (s->stop)
 		stop_end(s->stop, NULL);
 	else if (c->auto_remove && !s->removal)
