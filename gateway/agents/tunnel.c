@@ -351,6 +351,8 @@ static void lose_retained_execs(struct tunnel *t)
 			const struct tunnel_sink *sink = ch->sink;
 
 			ch->sink = NULL;
+			if (ch->in)
+				stream_fin(ch->in);
 			sink->on_end(ch->ctx, 0, "the container's agent has not been heard of for 10 minutes");
 		}
 }

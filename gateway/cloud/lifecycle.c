@@ -127,6 +127,7 @@ void lifecycle_free(struct lifecycle *l)
 	if (!l)
 		return;
 	l->stopping = true;
+	cloud_cancel(l->listing);
 	err_set(&err, ERR_UNAVAILABLE, "the gateway is shutting down");
 	HASH_ITER(hh, l->slots, s, tmp) {
 		dial_stop(s->dial);
@@ -176,6 +177,27 @@ static void recover_one(struct lifecycle *l, struct container *c)
 	}
 }
 
+/* Jobs of ours without a record are shown, not touched: they may belong to another gateway. */
+static void on_jobs(void *ctx, json_t *json, const struct err *err)
+{
+	struct lifecycle *l = ctx;
+	json_t *job;
+	size_t i;
+
+	l->listing = NULL;
+	if (err) {
+		log_warn("jobs cannot be listed", "error=\"%s\"", err->msg);
+		return;
+	}
+	json_array_foreach(json_object_get(json, "jobs"), i, job) {
+		json_t *id = json_object_get(json_object_get(job, "annotations"), "sockerless_container_id");
+		const char *name = json_string_value(json_object_get(job, "name"));
+
+		if (json_is_string(id) && !containers_by_id(l->g->containers, json_string_value(id)))
+			log_warn("a job belongs to no container known here", "job=%s", name ? name : "");
+	}
+}
+
 void lifecycle_recover(struct lifecycle *l)
 {
 	struct container **list = containers_list(l->g->containers);
@@ -183,6 +205,7 @@ void lifecycle_recover(struct lifecycle *l)
 	for (size_t i = 0; list[i]; i++)
 		recover_one(l, list[i]);
 	free(list);
+	l->listing = run_list_jobs(l->g->cloud, on_jobs, l);
 }
 
 /* ---- what callers ask ----------------------------------------------------------------------------- */
@@ -237,8 +260,6 @@ int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct 
 
 	if (c->state != CONTAINER_RUNNING)
 		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
-	if (signal == 9 || signal == signal_number_of(c))
-		c->stop_requested = true;
 	if (c->tunnel) {
 		if (tunnel_signal(c->tunnel, 1, signal, err) < 0)
 			return -1;

@@ -32,6 +32,7 @@ struct slot {
 struct lifecycle {
 	struct gateway *g;
 	struct slot *slots;
+	struct cloud_call *listing; /* of all jobs, once at start */
 	bool stopping;             /* links that go down now are our own doing */
 };
 

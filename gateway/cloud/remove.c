@@ -138,7 +138,6 @@ static void kill_first(struct removal *r, struct container *c)
 {
 	struct err err = { 0 };
 
-	c->stop_requested = true;
 	if (c->state == CONTAINER_STARTING && r->slot->start) {
 		start_abort(r->slot->start, "the container was removed before it had started");
 		r->timer = timer_start(r->slot->l->g->loop, 0, proceed, r);

@@ -451,7 +451,6 @@ int start_begin(struct slot *s, struct container *c, struct err *err)
 	registry_drop(s->l->g->registry, c);
 	dial_stop(s->dial); /* of the former run's agent */
 	s->dial = NULL;
-	c->stop_requested = false;
 	if (container_set_starting(c, token, err) < 0)
 		return -1;
 	if (again)

@@ -129,7 +129,6 @@ int stop_begin(struct slot *s, struct container *c, int signal, int timeout_s, s
 
 	st->slot = s;
 	s->stop = st;
-	c->stop_requested = true;
 	if (c->state == CONTAINER_STARTING) {
 		assert(s->start);
 		start_abort(s->start, "the container was stopped before it had started"); /* ends us soon */

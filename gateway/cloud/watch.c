@@ -1,6 +1,6 @@
 /* watch - looks at an execution while no agent speaks for it: after a lost link, a restart of the
- * gateway, or a cancellation. The agent's word is better (exact code, every byte), so an execution that
- * has ended is given a moment in which its agent may still report; then the task's own result counts. */
+ * gateway, or a cancellation. The agent's word is better (exact code, every byte), but an execution that
+ * has ended has no agent any more: then the task's own result counts. */
 #include <string.h>
 
 #include "agents/dial.h"
@@ -24,7 +24,6 @@ struct watch {
 	struct timer *timer;
 	struct cloud_call *call;
 	uint64_t every_ms;
-	bool ended;            /* the execution is over; its tasks are being asked */
 };
 
 static void look(void *ctx);
@@ -127,7 +126,6 @@ static void on_execution(void *ctx, json_t *json, const struct err *err)
 		look_again(w);
 		return;
 	}
-	w->ended = true;
 	w->call = run_list_tasks(s->l->g->cloud, c->job, c->execution, on_tasks, w);
 }
 

@@ -488,7 +488,6 @@ int container_set_starting(struct container *c, const char *token, struct err *e
 	c->runs++;
 	c->pid = 0;
 	c->job = c->execution = c->error = NULL;
-	c->stop_requested = false;
 	snprintf(c->token, sizeof(c->token), "%s", token);
 	return commit(c, &before, err);
 }

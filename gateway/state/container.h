@@ -55,7 +55,6 @@ struct container {
 	uint64_t version;           /* of the stored document */
 	struct log *log;            /* ours; opened on first use by container_log */
 	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */
-	bool stop_requested;        /* a stop or kill is under way: no restart policy, no failure sentence */
 	struct container_waiter *waiters; /* ours */
 	UT_hash_handle hh_id, hh_name;
 	struct containers *table;
