@@ -234,6 +234,8 @@ nothing_left() {
 few_fds() { [ "$(count_fds)" -le $((fds_at_start + 4)) ]; }
 fds_returned() {
 	gateway_only
+	echo "at the start $fds_at_start, now:"
+	find "/proc/$engine_pid/fd" -mindepth 1 -printf '%l\n' | sed 's/[0-9]\+\]/]/' | sort | uniq -c
 	until_true 10 few_fds
 }
 
