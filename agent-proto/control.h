@@ -114,7 +114,7 @@ struct control {
 		struct exec_spec exec;
 		struct { uint32_t pid; int64_t started_ns; } started;
 		struct { struct exit_status status; } exit;
-		struct { int32_t number; } signal;            /* to the process group */
+		struct { int32_t number; } signal;            /* to the process, not its group */
 		struct { uint16_t rows, cols; } resize;
 	};
 };

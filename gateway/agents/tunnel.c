@@ -671,14 +671,15 @@ bool tunnel_is_idle(const struct tunnel *t)
 	return true;
 }
 
-void tunnel_cut(struct tunnel *t)
+bool tunnel_cut(struct tunnel *t)
 {
 	struct link *l = t->link;
 
 	if (!l)
-		return;
+		return false;
 	tunnel_link_lost(t, l);
 	l->ops->close(l);
+	return true;
 }
 
 const uint8_t *tunnel_boot_id(const struct tunnel *t)

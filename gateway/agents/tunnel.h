@@ -53,7 +53,8 @@ bool tunnel_is_up(const struct tunnel *t);
 /* Has main been run (and perhaps ended since)? False while starting, or when it could not be run. */
 bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret_started_ns);
 bool tunnel_is_idle(const struct tunnel *t); /* no exec's client waits for anything from it */
-void tunnel_cut(struct tunnel *t);      /* close the socket as if the network had (sockerlessctl tunnel kill) */
+/* Close the socket as if the network had (sockerlessctl tunnel kill). False: there is none just now. */
+bool tunnel_cut(struct tunnel *t);
 
 const uint8_t *tunnel_boot_id(const struct tunnel *t);
 const char *tunnel_execution(const struct tunnel *t);

@@ -48,6 +48,8 @@ void admin_cut(struct request *r)
 		reply_error(r, ERR_CONFLICT, "container %s has no agent", c->id);
 		return;
 	}
-	tunnel_cut(c->tunnel);
-	reply_empty(r, 204);
+	if (tunnel_cut(c->tunnel))
+		reply_empty(r, 204);
+	else
+		reply_error(r, ERR_CONFLICT, "the agent of container %s is not connected just now", c->id);
 }

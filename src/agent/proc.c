@@ -369,7 +369,7 @@ void procs_signal(struct procs *t, uint32_t channel, int sig)
 
 	if (!p || p->state != PROC_RUNNING || p->reaped)
 		return; /* it ended before the signal came: EXIT is the answer */
-	if (sig < 1 || sig > 64 || kill(-p->pid, sig) < 0)
+	if (sig < 1 || sig > 64 || kill(p->pid, sig) < 0)
 		log_warn("signal not delivered", "channel=%u signal=%d", channel, sig);
 }
 

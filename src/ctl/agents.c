@@ -41,9 +41,9 @@ static void as_duration(json_t *v, char *out, size_t n)
 	if (us <= 0)
 		snprintf(out, n, "-");
 	else if (us < 1000)
-		snprintf(out, n, "%" JSON_INTEGER_FORMAT "us", us);
+		snprintf(out, n, "<1ms"); /* the tunnel's clock ticks in milliseconds */
 	else
-		snprintf(out, n, "%.1fms", (double)us / 1000);
+		snprintf(out, n, "%.0fms", (double)us / 1000);
 }
 
 static void as_bytes(json_t *v, char *out, size_t n)
