@@ -1,8 +1,8 @@
-/* tunnel - see tunnel.h. One struct channel per process that is not over yet; channel 1 is main.
+/* tunnel - see tunnel.h.
  * Session callbacks run inside session_receive and stream_resume and only change state; what follows
  * from it (ends, exits) is settled afterwards in tunnel_settle, so nothing is freed under the
  * session's feet. */
-#include "agents/tunnel.h"
+#include "agents/tunnel_state.h"
 
 #include <assert.h>
 #include <string.h>
@@ -19,54 +19,14 @@
 #include "state/exec.h"
 #include "state/logs.h"
 
-#define MAIN_CHANNEL 1
 #define ACK_DELAY_MS 25
 #define LOG_RETRY_MS 1000
 /* How long a client's exec outlives its agent's link before the client is told (R19). */
 #define LINK_RETENTION_MS (10 * 60 * 1000)
 
-struct channel {
-	uint32_t number;
-	char exec_id[ID_HEX_MAX];        /* "" for main */
-	struct stream *in, *out;         /* borrowed from the session; NULL once closed */
-	const struct tunnel_sink *sink;  /* NULL: output is discarded */
-	void *ctx;
-	uint64_t discarded;
-	bool exited, lost, ended;
-	struct exit_status status;       /* when exited; error is ours */
-	UT_hash_handle hh;
-};
-
-struct input_waiter {
-	void (*fn)(void *ctx);
-	void *ctx;
-	struct input_waiter *prev, *next;
-};
-
-struct tunnel {
-	struct gateway *g;
-	struct container *c;             /* borrowed; registry_drop frees us before it goes */
-	const struct tunnel_observer *observer;
-	void *observer_ctx;
-	struct session *session;
-	struct link *link;               /* borrowed; tunnel_link_lost clears it */
-	uint8_t boot_id[BOOT_ID_LEN];
-	char *execution;
-	uint32_t attempt, next_channel;
-	uint64_t link_no, connected_ms, link_lost_ms;
-	uv_timer_t *tick;                /* ours; freed by its close callback */
-	uint64_t tick_due_ms;
-	struct channel *channels;
-	struct input_waiter *main_waiters;
-	bool dirty, main_reported, freed;
-	uint32_t main_pid;               /* 0 until it runs */
-	int64_t main_started_ns;
-	struct timer *log_retry;
-};
-
 /* ---- channels ------------------------------------------------------------------------------------ */
 
-static struct channel *channel_find(struct tunnel *t, uint32_t number)
+struct channel *tunnel_channel(struct tunnel *t, uint32_t number)
 {
 	struct channel *ch;
 
@@ -76,10 +36,10 @@ static struct channel *channel_find(struct tunnel *t, uint32_t number)
 
 static struct channel *channel_of(struct tunnel *t, struct stream *st)
 {
-	return channel_find(t, stream_id(st) / 2);
+	return tunnel_channel(t, stream_id(st) / 2);
 }
 
-static struct channel *channel_add(struct tunnel *t, uint32_t number, const char *exec_id)
+struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char *exec_id)
 {
 	struct channel *ch = xcalloc(1, sizeof(*ch));
 
@@ -115,7 +75,7 @@ static bool channel_output_complete(const struct channel *ch)
 static void retry_log(void *ctx)
 {
 	struct tunnel *t = ctx;
-	struct channel *ch = channel_find(t, MAIN_CHANNEL);
+	struct channel *ch = tunnel_channel(t, MAIN_CHANNEL);
 
 	t->log_retry = NULL;
 	if (ch && ch->out)
@@ -205,7 +165,7 @@ static void on_writable(void *ctx, struct stream *st)
 		ch->sink->on_input_room(ch->ctx);
 }
 
-static void take_exit(struct tunnel *t, struct channel *ch, const struct exit_status *status)
+void tunnel_take_exit(struct tunnel *t, struct channel *ch, const struct exit_status *status)
 {
 	if (ch->exited)
 		return;
@@ -218,7 +178,7 @@ static void take_exit(struct tunnel *t, struct channel *ch, const struct exit_st
 static void on_control(void *ctx, const struct control *c)
 {
 	struct tunnel *t = ctx;
-	struct channel *ch = channel_find(t, c->channel);
+	struct channel *ch = tunnel_channel(t, c->channel);
 	struct exec *e;
 
 	if (!ch)
@@ -236,7 +196,7 @@ static void on_control(void *ctx, const struct control *c)
 			exec_set_pid(e, c->started.pid);
 		break;
 	case CONTROL_EXIT:
-		take_exit(t, ch, &c->exit.status);
+		tunnel_take_exit(t, ch, &c->exit.status);
 		break;
 	default:
 		log_warn("unexpected control message", "container=%.12s type=%d", t->c->id, (int)c->type);
@@ -333,7 +293,7 @@ static void tunnel_settle(struct tunnel *t)
 				break; /* the sink changed the table: start over */
 		}
 	}
-	ch = channel_find(t, MAIN_CHANNEL);
+	ch = tunnel_channel(t, MAIN_CHANNEL);
 	if (ch)
 		settle_main(t, ch);
 }
@@ -451,143 +411,6 @@ void tunnel_free(struct tunnel *t)
 	loop_defer(t->g->loop, free_tunnel, t); /* we may be inside one of the session's callbacks */
 }
 
-/* ---- adopting what the agent has ----------------------------------------------------------------- */
-
-static const struct stream_row *find_row(const struct hello *h, uint32_t id)
-{
-	for (size_t i = 0; i < h->n_streams; i++)
-		if (h->streams[i].id == id)
-			return &h->streams[i];
-	return NULL;
-}
-
-static size_t window_of(uint32_t wanted)
-{
-	if (!wanted)
-		return STREAM_WINDOW_DEFAULT;
-	return wanted > STREAM_WINDOW_MAX ? STREAM_WINDOW_MAX : wanted;
-}
-
-static struct stream *open_stream(struct tunnel *t, uint32_t id, uint64_t offset, size_t window)
-{
-	struct stream *st = session_open(t->session, id, offset, window);
-
-	assert(st || "stream ids of a new session are free");
-	return st;
-}
-
-/* Main's output continues where the container's log ends. */
-static int adopt_main_output(struct tunnel *t, struct channel *ch, const struct hello *h, struct err *err)
-{
-	const struct stream_row *row = find_row(h, 2 * MAIN_CHANNEL + 1);
-	struct log *log = container_log(t->c, err);
-	int64_t at;
-
-	if (!log)
-		return -1;
-	if (!row)
-		return 0;        /* all of it is delivered and the agent has closed the stream */
-	at = log_run_position(log, t->boot_id);
-	if (at < 0 || (uint64_t)at < row->acked || (uint64_t)at > row->next_send) {
-		if (at >= 0)
-			log_error("log and agent disagree on the output's position",
-				  "container=%.12s log=%lld acked=%llu written=%llu", t->c->id, (long long)at,
-				  (unsigned long long)row->acked, (unsigned long long)row->next_send);
-		at = (int64_t)row->acked;
-		if (log_begin_run(log, t->boot_id, row->acked, err) < 0)
-			return -1;
-	}
-	ch->out = open_stream(t, row->id, (uint64_t)at, window_of(h->window_out));
-	return 0;
-}
-
-static void adopt_input(struct tunnel *t, struct channel *ch, const struct hello *h)
-{
-	const struct stream_row *row = find_row(h, 2 * ch->number);
-
-	if (row && !row->fin && !row->reset) {
-		ch->in = open_stream(t, row->id, row->received, window_of(h->window_in));
-		stream_set_bulk(ch->in, false);
-	}
-}
-
-/* An exec of a former gateway process: its client is gone, so its output goes nowhere. */
-static void adopt_exec(struct tunnel *t, const struct hello *h, const struct proc_row *p)
-{
-	const struct stream_row *out = find_row(h, 2 * p->channel + 1);
-	struct exec *e = execs_find(t->g->execs, p->exec_id, NULL);
-	struct channel *ch = channel_add(t, p->channel, p->exec_id);
-
-	if (e && p->state != PROC_STARTING)
-		exec_set_pid(e, p->pid);
-	if (p->state == PROC_EXITED) {
-		take_exit(t, ch, &p->exit);
-		return;          /* streams not opened are reset on the agent's side */
-	}
-	if (out && !out->reset)
-		ch->out = open_stream(t, out->id, out->acked, window_of(h->window_out));
-	adopt_input(t, ch, h);
-	if (ch->in)
-		stream_fin(ch->in);
-}
-
-static bool row_has_exec(const struct hello *h, const char *exec_id)
-{
-	for (size_t i = 0; i < h->n_procs; i++)
-		if (!strcmp(h->procs[i].exec_id, exec_id))
-			return true;
-	return false;
-}
-
-/* Execs that a former gateway process handed to no agent: they never ran, and never will. */
-static void fail_unsent_execs(struct tunnel *t, const struct hello *h)
-{
-	json_t *ids = execs_ids(t->g->execs, t->c->id), *id;
-	size_t i;
-
-	json_array_foreach(ids, i, id) {
-		struct exec *e = execs_find(t->g->execs, json_string_value(id), NULL);
-
-		if (!e || e->state != EXEC_STARTED)
-			continue;
-		if (e->channel >= t->next_channel)
-			t->next_channel = e->channel + 1;
-		if (!row_has_exec(h, e->id))
-			exec_set_exited(e, 126, "the gateway was restarted before the process was started",
-					clock_wall_ns(), NULL);
-	}
-	json_decref(ids);
-}
-
-static int adopt(struct tunnel *t, const struct hello *h, struct err *err)
-{
-	for (size_t i = 0; i < h->n_procs; i++) {
-		const struct proc_row *p = &h->procs[i];
-
-		if (channel_find(t, p->channel))
-			return err_set(err, ERR_INVALID, "agent lists channel %u twice", p->channel);
-		if (p->channel >= t->next_channel)
-			t->next_channel = p->channel + 1;
-		if (p->channel != MAIN_CHANNEL) {
-			adopt_exec(t, h, p);
-			continue;
-		}
-		struct channel *ch = channel_add(t, MAIN_CHANNEL, "");
-
-		if (adopt_main_output(t, ch, h, err) < 0)
-			return -1;
-		adopt_input(t, ch, h);
-		t->main_pid = p->pid;
-		t->main_started_ns = p->exit.started_ns ? p->exit.started_ns : clock_wall_ns();
-		if (p->state == PROC_EXITED)
-			take_exit(t, ch, &p->exit);
-	}
-	if (!channel_find(t, MAIN_CHANNEL))
-		return err_set(err, ERR_INVALID, "agent lists no main process");
-	fail_unsent_execs(t, h);
-	return 0;
-}
-
 /* ---- links --------------------------------------------------------------------------------------- */
 
 static void fence(struct tunnel *t)
@@ -605,7 +428,7 @@ static void fence(struct tunnel *t)
 int tunnel_attach_link(struct tunnel *t, struct link *l, const struct hello *h, bool new_session, struct err *err)
 {
 	fence(t);
-	if (new_session && adopt(t, h, err) < 0)
+	if (new_session && tunnel_adopt(t, h, err) < 0)
 		return -1;
 	if (session_accept(t->session, h, new_session, clock_mono_ms(), err) < 0)
 		return -1;
@@ -654,7 +477,7 @@ bool tunnel_is_up(const struct tunnel *t)
 
 bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret_started_ns)
 {
-	struct channel *ch = channel_find((struct tunnel *)t, MAIN_CHANNEL);
+	struct channel *ch = tunnel_channel((struct tunnel *)t, MAIN_CHANNEL);
 
 	*ret_pid = t->main_pid;
 	*ret_started_ns = t->main_started_ns;
@@ -744,7 +567,7 @@ int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink
 		exec_set_exited(e, 126, err ? err->msg : "the agent's queue is full", clock_wall_ns(), NULL);
 		return -1;
 	}
-	ch = channel_add(t, number, e->id);
+	ch = tunnel_channel_add(t, number, e->id);
 	ch->sink = sink;
 	ch->ctx = ctx;
 	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_DEFAULT);
@@ -764,7 +587,7 @@ int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink
 
 void tunnel_exec_detach(struct tunnel *t, struct exec *e)
 {
-	struct channel *ch = channel_find(t, e->channel);
+	struct channel *ch = tunnel_channel(t, e->channel);
 
 	if (!ch)
 		return;
@@ -777,21 +600,21 @@ void tunnel_exec_detach(struct tunnel *t, struct exec *e)
 
 size_t tunnel_input_room(struct tunnel *t, uint32_t channel)
 {
-	struct channel *ch = channel_find(t, channel);
+	struct channel *ch = tunnel_channel(t, channel);
 
 	return ch && ch->in ? stream_space(ch->in) : FRAME_DATA_MAX; /* nobody reads it: take and drop */
 }
 
 size_t tunnel_input(struct tunnel *t, uint32_t channel, const void *p, size_t n)
 {
-	struct channel *ch = channel_find(t, channel);
+	struct channel *ch = tunnel_channel(t, channel);
 
 	return ch && ch->in ? stream_write(ch->in, p, n) : n;
 }
 
 void tunnel_input_eof(struct tunnel *t, uint32_t channel)
 {
-	struct channel *ch = channel_find(t, channel);
+	struct channel *ch = tunnel_channel(t, channel);
 
 	if (ch && ch->in)
 		stream_fin(ch->in);
@@ -799,7 +622,7 @@ void tunnel_input_eof(struct tunnel *t, uint32_t channel)
 
 void tunnel_output_resume(struct tunnel *t, uint32_t channel)
 {
-	struct channel *ch = channel_find(t, channel);
+	struct channel *ch = tunnel_channel(t, channel);
 
 	if (!ch || !ch->out)
 		return;

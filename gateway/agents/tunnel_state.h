@@ -1,0 +1,60 @@
+/* tunnel_state - what tunnel.c and tunnel_adopt.c share; private to them. One struct channel per process
+ * that is not over yet; channel 1 is main. */
+#ifndef AGENTS_TUNNEL_STATE_H
+#define AGENTS_TUNNEL_STATE_H
+
+#include <uthash.h>
+#include <uv.h>
+
+#include "agents/tunnel.h"
+#include "base/token.h"
+
+#define MAIN_CHANNEL 1
+
+struct channel {
+	uint32_t number;
+	char exec_id[ID_HEX_MAX];        /* "" for main */
+	struct stream *in, *out;         /* borrowed from the session; NULL once closed */
+	const struct tunnel_sink *sink;  /* NULL: output is discarded */
+	void *ctx;
+	uint64_t discarded;
+	bool exited, lost, ended;
+	struct exit_status status;       /* when exited; error is ours */
+	UT_hash_handle hh;
+};
+
+struct input_waiter {
+	void (*fn)(void *ctx);
+	void *ctx;
+	struct input_waiter *prev, *next;
+};
+
+struct tunnel {
+	struct gateway *g;
+	struct container *c;             /* borrowed; registry_drop frees us before it goes */
+	const struct tunnel_observer *observer;
+	void *observer_ctx;
+	struct session *session;
+	struct link *link;               /* borrowed; tunnel_link_lost clears it */
+	uint8_t boot_id[BOOT_ID_LEN];
+	char *execution;
+	uint32_t attempt, next_channel;
+	uint64_t link_no, connected_ms, link_lost_ms;
+	uv_timer_t *tick;                /* ours; freed by its close callback */
+	uint64_t tick_due_ms;
+	struct channel *channels;
+	struct input_waiter *main_waiters;
+	bool dirty, main_reported, freed;
+	uint32_t main_pid;               /* 0 until it runs */
+	int64_t main_started_ns;
+	struct timer *log_retry;
+};
+
+struct channel *tunnel_channel(struct tunnel *t, uint32_t number);
+struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char *exec_id);
+void tunnel_take_exit(struct tunnel *t, struct channel *ch, const struct exit_status *status); /* copied */
+
+/* tunnel_adopt.c: open a channel for every process in the agent's list. */
+int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err);
+
+#endif
