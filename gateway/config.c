@@ -259,7 +259,8 @@ static const struct setting settings[] = {
 
 	{"SOCKERLESS_DATA_DIR", "state-dir", STRING, AT(state_dir), .value = "DIR",
 	 .help = "what must survive; default /var/lib/sockerless, or ~/.local/state/sockerless"},
-	{NULL, "local", FLAG, AT(local), .help = "run an emulated Cloud Run and a registry beside us"},
+	{NULL, "local", FLAG, AT(local), .help = "run an emulated Cloud Run and a registry beside us; with "
+	 "SOCKERLESS_LOCAL_FORWARD=1 agents are dialled instead of calling back"},
 	{NULL, "local-bin-dir", STRING, AT(local_bin_dir), .value = "DIR",
 	 .help = "where the programs for --local are; default: beside this one"},
 	{NULL, "log-level", LEVEL, AT(log_level), "info", .value = "LEVEL",
