@@ -19,6 +19,7 @@
 
 #define READY_MS 20000
 #define STOP_MS 20000
+#define RUN_MS 60000
 #define PUSH_TRIES 3
 
 struct local {
@@ -50,7 +51,7 @@ static pid_t spawn(char *const argv[], int stdout_fd, const char *log_path, stru
 	if (pid < 0)
 		return err_sys(err, errno, "start %s", argv[0]);
 	if (pid == 0) {
-		int null = open("/dev/null", O_RDONLY);
+		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		setsid();
 		dup2(null, STDIN_FILENO);
@@ -70,8 +71,13 @@ static int run(char *const argv[], const char *log_path, struct err *err)
 
 	if (pid < 0)
 		return -1;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	for (uint64_t deadline = clock_mono_ms() + RUN_MS; waitpid(pid, &status, WNOHANG) != pid; poll(NULL, 0, 5)) {
+		if (clock_mono_ms() < deadline)
+			continue;
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+		return err_set(err, ERR_TIMEOUT, "%s did not end within %d s; see %s", argv[0], RUN_MS / 1000, log_path);
+	}
 	if (status != 0)
 		return err_set(err, ERR_SYSTEM, "%s failed; see %s", argv[0], log_path);
 	return 0;
