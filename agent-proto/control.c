@@ -30,6 +30,9 @@ struct packing {
 		Tunnel__ExitAck exit_ack;
 		Tunnel__Signal signal;
 		Tunnel__Resize resize;
+		Tunnel__Begin begin;
+		Tunnel__RestartPolicy restart_policy;
+		Tunnel__Restarting restarting;
 	} body;
 	Tunnel__ExitStatus status;
 	struct packed_proc {
@@ -79,7 +82,9 @@ static void pack_procs(struct packing *pk, const struct proc_row *rows, size_t n
 		to->spec_hash = bytes_unless_zero(rows[i].spec_hash, sizeof(rows[i].spec_hash));
 		to->state = rows[i].state;
 		to->pid = rows[i].pid;
-		if (rows[i].state == PROC_EXITED || rows[i].exit.started_ns) { /* running: started_ns only */
+		to->restarts = rows[i].restarts;
+		if (rows[i].state == PROC_EXITED || rows[i].state == PROC_RESTARTING ||
+		     rows[i].exit.started_ns) { /* running: started_ns only */
 			to->exit = &pk->procs[i].exit;
 			pack_status(&rows[i].exit, to->exit);
 		}
@@ -162,6 +167,7 @@ static void pack_exec(const struct exec_spec *spec, Tunnel__Exec *to)
 	to->detach = spec->detach;
 	to->rows = spec->rows;
 	to->cols = spec->cols;
+	to->tool = spec->tool;
 }
 
 /* Messages of a few numbers: initialise the part of the union and hang it into the oneof. */
@@ -220,6 +226,21 @@ static void pack(struct packing *pk, const struct control *c)
 		PACK_BODY(RESIZE, resize);
 		pk->body.resize.rows = c->resize.rows;
 		pk->body.resize.cols = c->resize.cols;
+		return;
+	case CONTROL_BEGIN:
+		PACK_BODY(BEGIN, begin);
+		return;
+	case CONTROL_RESTART_POLICY:
+		PACK_BODY(RESTART_POLICY, restart_policy);
+		pk->body.restart_policy.when = c->restart_policy.when;
+		pk->body.restart_policy.max_retries = c->restart_policy.max_retries;
+		return;
+	case CONTROL_RESTARTING:
+		PACK_BODY(RESTARTING, restarting);
+		pack_status(&c->restarting.status, &pk->status);
+		pk->body.restarting.status = &pk->status;
+		pk->body.restarting.count = c->restarting.count;
+		pk->body.restarting.delay_ms = c->restarting.delay_ms;
 		return;
 	}
 	assert(!"a control type of ours");
@@ -311,15 +332,18 @@ static int take_status(const Tunnel__ExitStatus *from, struct exit_status *to, s
 
 static int take_proc(const Tunnel__ProcRow *from, struct proc_row *to, struct err *err)
 {
-	if (from->channel < 1 || from->channel > CONTROL_CHANNEL_MAX || from->state > PROC_EXITED)
+	if (from->channel < 1 || from->channel > CONTROL_CHANNEL_MAX || from->state > PROC_RESTARTING)
 		return out_of_range(err, "process row");
 	to->channel = from->channel;
 	to->state = from->state;
 	to->pid = from->pid;
+	to->restarts = from->restarts;
 	if (take_bytes(&from->spec_hash, to->spec_hash, sizeof(to->spec_hash), "spec hash", err) < 0 ||
 	    take_text(from->exec_id, &to->exec_id, err) < 0)
 		return -1;
-	return to->state == PROC_EXITED || from->exit ? take_status(from->exit, &to->exit, err) : 0;
+	if (to->state != PROC_EXITED && to->state != PROC_RESTARTING && !from->exit)
+		return 0;
+	return take_status(from->exit, &to->exit, err);
 }
 
 static int take_streams(Tunnel__StreamRow **from, size_t n, struct stream_row **ret, size_t *ret_n,
@@ -394,6 +418,7 @@ static int take_exec(const Tunnel__Exec *from, uint32_t channel, struct exec_spe
 	to->detach = from->detach;
 	to->rows = (uint16_t)from->rows;
 	to->cols = (uint16_t)from->cols;
+	to->tool = from->tool;
 	if (take_text(from->exec_id, &to->exec_id, err) < 0 ||
 	    (from->workdir[0] && take_text(from->workdir, &to->workdir, err) < 0) ||
 	    (from->user[0] && take_text(from->user, &to->user, err) < 0))
@@ -453,6 +478,21 @@ static int take(const Tunnel__Control *m, struct control *ret, struct err *err)
 		ret->resize.rows = (uint16_t)m->resize->rows;
 		ret->resize.cols = (uint16_t)m->resize->cols;
 		return 0;
+	case TUNNEL__CONTROL__BODY_BEGIN:
+		ret->type = CONTROL_BEGIN;
+		return 0;
+	case TUNNEL__CONTROL__BODY_RESTART_POLICY:
+		ret->type = CONTROL_RESTART_POLICY;
+		if (m->restart_policy->when > RESTART_ALWAYS)
+			return out_of_range(err, "restart policy");
+		ret->restart_policy.when = m->restart_policy->when;
+		ret->restart_policy.max_retries = m->restart_policy->max_retries;
+		return 0;
+	case TUNNEL__CONTROL__BODY_RESTARTING:
+		ret->type = CONTROL_RESTARTING;
+		ret->restarting.count = m->restarting->count;
+		ret->restarting.delay_ms = m->restarting->delay_ms;
+		return take_status(m->restarting->status, &ret->restarting.status, err);
 	default:
 		return err_set(err, ERR_UNSUPPORTED, "control message of an unknown type");
 	}
@@ -533,6 +573,9 @@ void control_release(struct control *c)
 		break;
 	case CONTROL_EXIT:
 		free(c->exit.status.error);
+		break;
+	case CONTROL_RESTARTING:
+		free(c->restarting.status.error);
 		break;
 	default:
 		break;

@@ -2,8 +2,8 @@
  * control.c is the only file that sees the generated tunnel.pb-c.h. Pure.
  *
  * Two classes. Link messages (HELLO, WELCOME, PING, PONG, GOAWAY) concern one WebSocket and die
- * with it. Session messages (EXEC, STARTED, EXIT, EXIT_ACK, SIGNAL, RESIZE) travel as records of
- * the session's control streams: ordered, re-sent after a cut, delivered exactly once. */
+ * with it. Session messages (all others) travel as records of the session's control streams:
+ * ordered, re-sent after a cut, delivered exactly once. */
 #ifndef AGENT_PROTO_CONTROL_H
 #define AGENT_PROTO_CONTROL_H
 
@@ -25,7 +25,13 @@
 #define CONTROL_CHANNEL_MAX 0x7fffffff
 
 /* The agent's process table. The main process is channel 1; execs count up from 2, never reused. */
-enum proc_state { PROC_STARTING = 0, PROC_RUNNING = 1, PROC_EXITED = 2 };
+enum proc_state {
+	PROC_STARTING = 0,
+	PROC_RUNNING = 1,
+	PROC_EXITED = 2,
+	PROC_HELD = 3,       /* main only: it waits for BEGIN */
+	PROC_RESTARTING = 4, /* main only: it has ended and will be run again by its restart policy */
+};
 
 struct exit_status {
 	int32_t code;             /* 0..255 as a shell would show it: 128+n for signal n; 126, 127 */
@@ -43,7 +49,9 @@ struct proc_row {                 /* one row of the exec table, as HELLO lists i
 	uint8_t spec_hash[32];
 	enum proc_state state;
 	uint32_t pid;
-	struct exit_status exit;  /* PROC_EXITED: valid; before that only started_ns may be set */
+	struct exit_status exit;  /* PROC_EXITED: valid; PROC_RESTARTING: of the run before; else only
+				   * started_ns may be set */
+	uint32_t restarts;        /* main: runs begun by the restart policy since BEGIN */
 };
 
 struct stream_row {               /* one stream's position on the reporting side */
@@ -92,15 +100,27 @@ struct exec_spec {
 	char *workdir, *user;             /* NULL or "" = as the main process */
 	bool tty, open_stdin, detach;     /* detach: output goes nowhere and stdin is /dev/null */
 	uint16_t rows, cols;              /* 0 = not given */
+	/* The agent's own program is run as `sockerless-agent tool argv...` with the agent's rights, in
+	 * "/" and without the container's environment: cp, top, stats and the like need nothing of the
+	 * image. Also possible while main is held and after it has ended. */
+	bool tool;
 };
 /* sha256 over the canonical protobuf form without the channel: what "the same exec" means (R18). */
 void exec_spec_hash(const struct exec_spec *spec, uint8_t out[32]);
 void exec_spec_release(struct exec_spec *spec);
 
+/* When the agent runs main again after it has ended, with a growing pause (100 ms doubled to 1 min; a
+ * run of 10 s starts over). Its file system is kept, as in Docker. */
+enum restart_when { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
+struct restart_policy {
+	enum restart_when when;
+	uint32_t max_retries;             /* RESTART_ON_FAILURE; 0 = no limit */
+};
+
 enum control_type {
 	CONTROL_HELLO, CONTROL_WELCOME, CONTROL_PING, CONTROL_PONG, CONTROL_GOAWAY,   /* link */
 	CONTROL_EXEC, CONTROL_STARTED, CONTROL_EXIT, CONTROL_EXIT_ACK,                /* session */
-	CONTROL_SIGNAL, CONTROL_RESIZE,
+	CONTROL_SIGNAL, CONTROL_RESIZE, CONTROL_BEGIN, CONTROL_RESTART_POLICY, CONTROL_RESTARTING,
 };
 
 struct control {
@@ -116,6 +136,11 @@ struct control {
 		struct { struct exit_status status; } exit;
 		struct { int32_t number; } signal;            /* to the process, not its group */
 		struct { uint16_t rows, cols; } resize;
+		/* CONTROL_BEGIN has no fields: main, held until now by its spec, is run. Again: nothing. */
+		struct restart_policy restart_policy;         /* replaces the spec's; NO before a stop */
+		/* main has ended (status, its output delivered up to final_offset) and STARTED follows
+		 * after delay_ms, unless the policy changes: then EXIT does. */
+		struct { struct exit_status status; uint32_t count, delay_ms; } restarting;
 	};
 };
 

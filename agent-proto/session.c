@@ -506,13 +506,12 @@ static void answer_stray(struct session *s, struct stream *st, uint32_t id)
 static int control_message(struct session *s, const uint8_t *p, size_t n, struct err *err)
 {
 	struct control c;
-	bool fits;
+	bool fits, from_agent;
 
 	if (control_decode(p, n, &c, err) < 0)
 		return -1;
-	fits = s->role == SESSION_GATEWAY ? c.type == CONTROL_STARTED || c.type == CONTROL_EXIT :
-	       c.type == CONTROL_EXEC || c.type == CONTROL_EXIT_ACK || c.type == CONTROL_SIGNAL ||
-	       c.type == CONTROL_RESIZE;
+	from_agent = c.type == CONTROL_STARTED || c.type == CONTROL_EXIT || c.type == CONTROL_RESTARTING;
+	fits = c.type >= CONTROL_EXEC && from_agent == (s->role == SESSION_GATEWAY);
 	if (fits)
 		s->ops.on_control(s->ctx, &c);
 	else

@@ -5,6 +5,7 @@
 #include "agents/tunnel_state.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -553,6 +554,34 @@ static struct exec_spec spec_of(const struct exec *e, uint32_t channel)
 	};
 }
 
+/* The two streams of a process that has just been asked for. */
+static struct channel *add_exec_channel(struct tunnel *t, uint32_t number, const char *id,
+					const struct tunnel_sink *sink, void *ctx, struct err *err)
+{
+	struct channel *ch = tunnel_channel_add(t, number, id);
+
+	ch->sink = sink;
+	ch->ctx = ctx;
+	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_DEFAULT);
+	ch->out = session_open(t->session, 2 * number + 1, 0, STREAM_WINDOW_DEFAULT);
+	if (ch->in && ch->out)
+		return ch;
+	channel_close_streams(ch);
+	channel_free(t, ch);
+	err_set(err, ERR_LIMIT, "more than %d streams are open in container %.12s", SESSION_STREAMS_MAX, t->c->id);
+	return NULL;
+}
+
+/* Nobody wants the output any more, and nobody feeds the process. */
+static void discard(struct tunnel *t, struct channel *ch)
+{
+	ch->sink = NULL;
+	if (ch->in)
+		stream_fin(ch->in);
+	if (ch->out)
+		tunnel_output_resume(t, ch->number);
+}
+
 int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink, void *ctx, struct err *err)
 {
 	uint32_t number = t->next_channel;
@@ -567,17 +596,9 @@ int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink
 		exec_set_exited(e, 126, err ? err->msg : "the agent's queue is full", clock_wall_ns(), NULL);
 		return -1;
 	}
-	ch = tunnel_channel_add(t, number, e->id);
-	ch->sink = sink;
-	ch->ctx = ctx;
-	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_DEFAULT);
-	ch->out = session_open(t->session, 2 * number + 1, 0, STREAM_WINDOW_DEFAULT);
-	if (!ch->in || !ch->out) {
-		channel_close_streams(ch);
-		channel_free(t, ch);
-		return err_set(err, ERR_LIMIT, "more than %d streams are open in container %.12s",
-			       SESSION_STREAMS_MAX, t->c->id);
-	}
+	ch = add_exec_channel(t, number, e->id, sink, ctx, err);
+	if (!ch)
+		return -1;
 	if (e->tty)
 		stream_set_bulk(ch->in, false);
 	if (!e->attach_stdin || !sink)
@@ -585,17 +606,43 @@ int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink
 	return 0;
 }
 
+int tunnel_tool(struct tunnel *t, const struct strv *argv, bool input, const struct tunnel_sink *sink, void *ctx,
+		uint32_t *ret_channel, struct err *err)
+{
+	uint32_t number = t->next_channel++;
+	char id[ID_HEX_MAX];
+	struct control c = { .type = CONTROL_EXEC, .channel = number,
+			     .exec = { .channel = number, .exec_id = id, .argv = *argv, .open_stdin = input, .tool = true } };
+	struct channel *ch;
+
+	random_hex(id, ID_HEX_MAX - 1);
+	if (session_send(t->session, &c, err) < 0)
+		return -1;
+	ch = add_exec_channel(t, number, id, sink, ctx, err);
+	if (!ch)
+		return -1;
+	if (!input)
+		stream_fin(ch->in);
+	*ret_channel = number;
+	return 0;
+}
+
+void tunnel_tool_cancel(struct tunnel *t, uint32_t channel)
+{
+	struct channel *ch = tunnel_channel(t, channel);
+
+	if (!ch)
+		return;
+	tunnel_signal(t, channel, SIGKILL, NULL);
+	discard(t, ch);
+}
+
 void tunnel_exec_detach(struct tunnel *t, struct exec *e)
 {
 	struct channel *ch = tunnel_channel(t, e->channel);
 
-	if (!ch)
-		return;
-	ch->sink = NULL;
-	if (ch->in)
-		stream_fin(ch->in);
-	if (ch->out)
-		tunnel_output_resume(t, e->channel);
+	if (ch)
+		discard(t, ch);
 }
 
 size_t tunnel_input_room(struct tunnel *t, uint32_t channel)
@@ -650,6 +697,20 @@ void tunnel_main_input_unwait(struct tunnel *t, void *ctx)
 			DL_DELETE(t->main_waiters, w);
 			free(w);
 		}
+}
+
+int tunnel_begin_main(struct tunnel *t, struct err *err)
+{
+	struct control c = { .type = CONTROL_BEGIN, .channel = MAIN_CHANNEL };
+
+	return session_send(t->session, &c, err);
+}
+
+int tunnel_set_restart_policy(struct tunnel *t, const struct restart_policy *policy, struct err *err)
+{
+	struct control c = { .type = CONTROL_RESTART_POLICY, .channel = MAIN_CHANNEL, .restart_policy = *policy };
+
+	return session_send(t->session, &c, err);
 }
 
 int tunnel_signal(struct tunnel *t, uint32_t channel, int number, struct err *err)

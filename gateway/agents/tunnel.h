@@ -79,6 +79,10 @@ struct tunnel_sink {
 int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink, void *ctx, struct err *err);
 /* The exec's client is gone: output is discarded from here on, stdin gets EOF. No more callbacks. */
 void tunnel_exec_detach(struct tunnel *t, struct exec *e);
+/* Run the agent's own program (tool.h, the only caller). *ret_channel is for the functions below. */
+int tunnel_tool(struct tunnel *t, const struct strv *argv, bool input, const struct tunnel_sink *sink, void *ctx,
+		uint32_t *ret_channel, struct err *err);
+void tunnel_tool_cancel(struct tunnel *t, uint32_t channel); /* killed; no more callbacks */
 size_t tunnel_input_room(struct tunnel *t, uint32_t channel);
 size_t tunnel_input(struct tunnel *t, uint32_t channel, const void *p, size_t n); /* how many were taken */
 void tunnel_input_eof(struct tunnel *t, uint32_t channel);
@@ -87,6 +91,9 @@ void tunnel_output_resume(struct tunnel *t, uint32_t channel);  /* the sink has 
  * "no room" registers here and is called once when there is. */
 void tunnel_main_input_wait(struct tunnel *t, void (*fn)(void *ctx), void *ctx);
 void tunnel_main_input_unwait(struct tunnel *t, void *ctx);
+/* main is held by its spec until this; more than once is fine. */
+int tunnel_begin_main(struct tunnel *t, struct err *err);
+int tunnel_set_restart_policy(struct tunnel *t, const struct restart_policy *policy, struct err *err);
 int tunnel_signal(struct tunnel *t, uint32_t channel, int number, struct err *err);
 int tunnel_resize(struct tunnel *t, uint32_t channel, uint16_t rows, uint16_t cols, struct err *err);
 

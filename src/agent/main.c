@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "sidecar.h"
+#include "tool.h"
 
 #define EXIT_USAGE 125
 
@@ -16,6 +17,7 @@ extern char **environ;
 static const char usage[] =
 	"sockerless-agent run [--] COMMAND...   run COMMAND and connect it to the gateway\n"
 	"sockerless-agent install DIR           bring the agent to a shared volume (sidecar)\n"
+	"sockerless-agent tool NAME ...         what the gateway asks for beside COMMAND\n"
 	"sockerless-agent --version | --help\n"
 	"\n"
 	"Predecessor's form: sockerless-agent [-addr [HOST]:PORT] [-callback URL] [-keep-alive]\n"
@@ -81,6 +83,8 @@ int main(int argc, char *argv[])
 		return install(argc - 2, argv + 2);
 	if (strcmp(verb, "run") == 0)
 		return run(argc - 2, argv + 2);
+	if (strcmp(verb, "tool") == 0)
+		return tool_run(argc - 2, argv + 2);
 	if (*verb == '-')
 		return run(argc - 1, argv + 1);
 	fprintf(stderr, "%s", usage);

@@ -303,6 +303,17 @@ void procs_start_main(struct procs *t, const struct exec_spec *spec)
 	proc_start(t->main, spec);
 }
 
+/* Our own program, as we are: nothing of the container has a say in it. */
+static void prepare_tool(const struct exec_spec *spec, struct exec_spec *ret)
+{
+	*ret = (struct exec_spec){.open_stdin = spec->open_stdin, .detach = spec->detach};
+	strv_add(&ret->argv, "/proc/self/exe");
+	strv_add(&ret->argv, "tool");
+	for (size_t i = 0; i < spec->argv.n; i++)
+		strv_add(&ret->argv, spec->argv.v[i]);
+	ret->workdir = xstrdup("/");
+}
+
 /* What EXEC leaves out comes from the main process. */
 static void inherit_main(const struct procs *t, const struct exec_spec *spec, struct exec_spec *ret)
 {
@@ -347,7 +358,7 @@ void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
 	forget_old_rows(t);
 	if (!*spec->exec_id) {
 		refuse(t, channel, "exec without an id");
-	} else if (t->main->reaped) {
+	} else if (t->main->reaped && !spec->tool) {
 		refuse(t, channel, "container is not running");
 	} else if (HASH_CNT(hh, t->by_channel) > EXEC_ROWS_MAX) {
 		refuse(t, channel, "too many execs at once");
@@ -355,7 +366,10 @@ void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
 		t->highest = channel;
 		p = proc_new(t, channel, spec->exec_id);
 		memcpy(p->spec_hash, hash, sizeof(hash));
-		inherit_main(t, spec, &full);
+		if (spec->tool)
+			prepare_tool(spec, &full);
+		else
+			inherit_main(t, spec, &full);
 		proc_start(p, &full);
 		exec_spec_release(&full);
 	}

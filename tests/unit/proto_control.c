@@ -108,6 +108,42 @@ Test(control, welcome_survives)
 	control_release(&back);
 }
 
+Test(control, restart_messages_survive)
+{
+	struct control policy = { .type = CONTROL_RESTART_POLICY, .channel = 1,
+				  .restart_policy = { RESTART_ON_FAILURE, 3 } };
+	struct control again = { .type = CONTROL_RESTARTING, .channel = 1, .restarting = {
+		.status = { .code = 7, .final_offset = 99 }, .count = 2, .delay_ms = 400 } };
+	struct control begin = { .type = CONTROL_BEGIN, .channel = 1 }, back = trip(&policy);
+
+	cr_assert_eq(back.restart_policy.when, RESTART_ON_FAILURE);
+	cr_assert_eq(back.restart_policy.max_retries, 3);
+	back = trip(&again);
+	cr_assert_eq(back.restarting.status.code, 7);
+	cr_assert_eq(back.restarting.status.final_offset, 99);
+	cr_assert_eq(back.restarting.count, 2);
+	cr_assert_eq(back.restarting.delay_ms, 400);
+	control_release(&back);
+	back = trip(&begin);
+	cr_assert_eq(back.type, CONTROL_BEGIN);
+}
+
+Test(control, tool_is_part_of_what_an_exec_is)
+{
+	struct control c = { .type = CONTROL_EXEC, .channel = 2 }, back;
+	uint8_t plain[32], tool[32];
+
+	strv_add(&c.exec.argv, "connect");
+	exec_spec_hash(&c.exec, plain);
+	c.exec.tool = true;
+	exec_spec_hash(&c.exec, tool);
+	back = trip(&c);
+	cr_assert(back.exec.tool);
+	cr_assert_arr_neq(plain, tool, 32);
+	control_release(&back);
+	strv_release(&c.exec.argv);
+}
+
 Test(control, exec_survives_with_bytes_that_are_not_text)
 {
 	struct control c = { .type = CONTROL_EXEC, .channel = 5 };

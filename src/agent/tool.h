@@ -1,0 +1,20 @@
+/* tool - what `sockerless-agent tool NAME ARGV...` does: small blocking programs that speak through stdin,
+ * stdout and their exit code (tool_exit.h), run by the agent beside the container's processes.
+ * One file each; tool.c has the table. docs/agent.md lists them. */
+#ifndef AGENT_TOOL_H
+#define AGENT_TOOL_H
+
+#include "base/err.h"
+#include "tool_exit.h"
+
+/* argv[0] is the tool's name. Returns the exit code; the process ends with it. */
+int tool_run(int argc, char *argv[]);
+
+/* Says the sentence on stderr; returns code. */
+int tool_fail(enum tool_exit code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* All of it to a blocking descriptor, or -1 (errno). */
+int tool_write(int fd, const void *p, size_t n);
+
+int tool_connect(int argc, char *argv[]); /* connect HOST PORT: a TCP connection's two directions */
+
+#endif
