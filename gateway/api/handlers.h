@@ -12,6 +12,8 @@ request_handler system_ping, system_version, system_info, system_df, system_plug
 request_handler events_get;
 /* image.c, image_pull.c */
 request_handler image_list, image_inspect, image_history, image_tag, image_delete, image_prune, image_pull;
+/* registry.c */
+request_handler registry_login, registry_distribution, registry_search;
 /* network.c */
 request_handler network_list, network_get, volume_list, volume_get;
 /* container_create.c, container_list.c, container_inspect.c */

@@ -8,7 +8,7 @@
 #include "api/reply.h"
 #include "base/mem.h"
 #include "image/reference.h"
-#include "image/registry_client.h"
+#include "image/registry_fetch.h"
 #include "state/events.h"
 #include "state/image.h"
 

@@ -45,6 +45,9 @@ static const struct route {
 	{"POST", "/exec/*/resize", exec_resize},
 	{"GET", "/exec/*/json", exec_inspect},
 
+	{"POST", "/auth", registry_login},
+	{"GET", "/distribution/*/json", registry_distribution},
+	{"GET", "/images/search", registry_search},
 	{"GET", "/images/json", image_list},
 	{"POST", "/images/create", image_pull},
 	{"POST", "/images/prune", image_prune},
@@ -82,7 +85,6 @@ static const struct route {
 	{"*", "/configs", no_swarm},
 	{"*", "/configs/*", no_swarm},
 
-	{"POST", "/auth", not_available},
 	{"POST", "/build", not_available},
 	{"POST", "/build/cancel", not_available},
 	{"POST", "/commit", not_available},
@@ -101,8 +103,6 @@ static const struct route {
 	{"GET", "/containers/*/top", not_available},
 	{"POST", "/containers/*/unpause", not_available},
 	{"POST", "/containers/*/update", not_available},
-	{"GET", "/distribution/*/json", not_available},
-	{"GET", "/images/search", not_available},
 	{"GET", "/images/get", not_available},
 	{"GET", "/images/*/get", not_available},
 	{"POST", "/images/load", not_available},

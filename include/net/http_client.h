@@ -2,12 +2,16 @@
  *
  * start returns 0 and calls cb exactly once (never inside the call), or returns NULL and never
  * does. Redirects are not followed and proxies come from the environment as curl defines them.
- * A response of any status is a success here; err is set only when there is no response. */
+ * A response of any status is a success here; err is set only when there is no response.
+ *
+ * Large bodies flow: `read` gives the request's body and `write` takes that of a successful response, piece
+ * by piece. Either may say "not now", and http_call_resume goes on; so a slow side stops the fast one. */
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "base/err.h"
@@ -25,6 +29,13 @@ struct http_call_options {
 	uint64_t timeout_ms;         /* whole call; required */
 	size_t max_response_bytes;   /* ERR_LIMIT beyond; 0 means 16 MiB */
 	const char *ca_file;         /* NULL: the system's store */
+	/* Instead of body, body_len bytes as they come, with cb's ctx: how many were given (at most n), 0 for
+	 * none now, -1 to give up. */
+	ssize_t (*read)(void *ctx, void *p, size_t n);
+	/* Instead of collecting the body of a 2xx: 0 for taken, 1 for not now (the same bytes come again after
+	 * http_call_resume), -1 to give up. Neither may start, cancel or free calls. */
+	int (*write)(void *ctx, const void *p, size_t n);
+	uint64_t stall_ms;           /* no byte for so long ends the call; 0: only timeout_ms does */
 };
 
 struct http_response {
@@ -42,6 +53,7 @@ struct http_client *http_client_new(uv_loop_t *loop);
 void http_client_free(struct http_client *c); /* cancels what runs, calling no one */
 struct http_call *http_client_start(struct http_client *c, const struct http_call_options *opt,
 				    http_call_cb *cb, void *ctx, struct err *err);
+void http_call_resume(struct http_call *call); /* in the next loop round; may be called from read and write */
 void http_call_cancel(struct http_call *call); /* cb will not run; NULL is fine */
 
 #endif

@@ -20,6 +20,7 @@ struct http_client {
 	CURLM *multi;
 	uv_timer_t *timer;       /* ours; freed by its close callback, and the client with it */
 	struct http_call *calls;
+	bool resuming;           /* on_resume is deferred */
 	bool closing;            /* freed inside a callback of ours: touch nothing more */
 };
 
@@ -29,7 +30,10 @@ struct http_call {
 	struct curl_slist *headers;
 	struct buf body;
 	struct strv response_headers;
-	bool too_large;
+	bool too_large, gave_up;
+	bool paused, resume;     /* by its read or write; to go on in the next round */
+	ssize_t (*read)(void *ctx, void *p, size_t n);
+	int (*write)(void *ctx, const void *p, size_t n);
 	char error[CURL_ERROR_SIZE];
 	http_call_cb *cb;
 	void *ctx;
@@ -74,6 +78,8 @@ static void describe_failure(const struct http_call *call, CURLcode code, struct
 	if (call->too_large)
 		err_set(err, ERR_LIMIT, "%.*s: the answer is longer than %zu bytes", (int)len, url ? url : "",
 			call->body.max);
+	else if (call->gave_up)
+		err_set(err, ERR_SYSTEM, "%.*s: given up in the middle of a body", (int)len, url ? url : "");
 	else
 		err_set(err, kind, "%.*s: %s", (int)len, url ? url : "",
 			call->error[0] ? call->error : curl_easy_strerror(code));
@@ -211,6 +217,65 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
 	return 0;
 }
 
+/* ---- bodies that flow ---- */
+
+static void on_resume(void *p)
+{
+	struct http_client *c = p;
+	struct http_call *call;
+	int running;
+
+	c->resuming = false;
+	if (c->closing) {
+		if (!c->timer)
+			free(c);
+		return;
+	}
+	DL_FOREACH(c->calls, call) {
+		if (!call->resume)
+			continue;
+		call->resume = call->paused = false;
+		curl_easy_pause(call->easy, CURLPAUSE_CONT);
+	}
+	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	reap(c);
+}
+
+void http_call_resume(struct http_call *call)
+{
+	struct http_client *c = call ? call->client : NULL;
+
+	if (!c || !call->paused || call->resume)
+		return;
+	call->resume = true;
+	if (!c->resuming)
+		loop_defer(c->loop, on_resume, c);
+	c->resuming = true;
+}
+
+static size_t on_read(char *p, size_t size, size_t n, void *ctx)
+{
+	struct http_call *call = ctx;
+	ssize_t got = call->read(call->ctx, p, size * n);
+
+	if (got > 0)
+		return (size_t)got;
+	call->paused = got == 0;
+	call->gave_up = got < 0;
+	return got == 0 ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
+}
+
+static size_t pass_on(struct http_call *call, const char *p, size_t n)
+{
+	int r = call->write(call->ctx, p, n);
+
+	if (r == 0)
+		return n;
+	call->paused = r > 0;
+	call->gave_up = r < 0;
+	return r > 0 ? CURL_WRITEFUNC_PAUSE : 0;
+}
+
 /* ---- life ---- */
 
 struct http_client *http_client_new(uv_loop_t *loop)
@@ -235,8 +300,12 @@ struct http_client *http_client_new(uv_loop_t *loop)
 
 static void timer_closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct http_client *c = h->data;
+
 	free(h);
+	c->timer = NULL;
+	if (!c->resuming) /* else on_resume frees it */
+		free(c);
 }
 
 void http_client_free(struct http_client *c)
@@ -255,7 +324,10 @@ void http_client_free(struct http_client *c)
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
 	struct http_call *call = ctx;
+	long status = 0;
 
+	if (call->write && !curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status) && status / 100 == 2)
+		return pass_on(call, p, size * n);
 	/* One byte of room is kept for the NUL behind the body. */
 	if (size * n >= buf_room(&call->body) || buf_append(&call->body, p, size * n) < 0) {
 		call->too_large = true;
@@ -301,6 +373,15 @@ static void set_body(struct http_call *call, const struct http_call_options *opt
 {
 	bool has_body = opt->body != NULL;
 
+	if (opt->read) {
+		curl_easy_setopt(call->easy, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(call->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1); /* pausing is sound there */
+		curl_easy_setopt(call->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)opt->body_len);
+		curl_easy_setopt(call->easy, CURLOPT_READFUNCTION, on_read);
+		curl_easy_setopt(call->easy, CURLOPT_READDATA, call);
+		call->headers = curl_slist_append(call->headers, "Expect:");
+		return;
+	}
 	if (!has_body && strcmp(opt->method, "POST") && strcmp(opt->method, "PUT") && strcmp(opt->method, "PATCH"))
 		return;
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(has_body ? opt->body_len : 0));
@@ -329,6 +410,10 @@ static void set_options(struct http_call *call, const struct http_call_options *
 		curl_easy_setopt(e, CURLOPT_CAINFO, opt->ca_file);
 		curl_easy_setopt(e, CURLOPT_CAPATH, NULL); /* else the system's store counts as well */
 	}
+	if (opt->stall_ms) {
+		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((opt->stall_ms + 999) / 1000));
+	}
 	set_body(call, opt);
 	if (!strcmp(opt->method, "HEAD"))
 		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
@@ -349,6 +434,8 @@ struct http_call *http_client_start(struct http_client *c, const struct http_cal
 	call->client = c;
 	call->cb = cb;
 	call->ctx = ctx;
+	call->read = opt->read;
+	call->write = opt->write;
 	buf_init(&call->body, max + 1);
 	call->easy = curl_easy_init();
 	DL_APPEND(c->calls, call);

@@ -37,7 +37,7 @@ CONFINED = {
     "libwebsockets.h": ["gateway/agents/callback.c"],
     # the last two: only its URL functions, no transfers
     "curl/": ["src/net/http_client.c", "src/ctl/", "gateway/cloud/run.c",
-              "gateway/image/registry_client.c"],
+              "gateway/image/registry_session.c", "gateway/image/registry_token.c"],
     "llhttp.h": ["src/net/http1.c"],
     "tunnel.pb-c.h": ["agent-proto/control.c"],
     "sqlite3.h": ["gateway/state/store_sqlite.c"],

@@ -6,7 +6,7 @@
 
 #include "base/parse.h"
 #include "base/token.h"
-#include "image/registry_client.h"
+#include "image/registry_fetch.h"
 
 #define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
 
