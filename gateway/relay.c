@@ -709,7 +709,7 @@ struct relay *relay_attach(struct gateway *g, struct container *c, const struct 
 	r = relay_new(g);
 	snprintf(r->container_id, sizeof(r->container_id), "%s", c->id);
 	r->channel = MAIN_CHANNEL;
-	r->raw = c->tty;
+	r->raw = c->tty || opt->raw;
 	r->close_stdin = c->stdin_once && !c->tty;
 	r->stdin_wanted = opt->in && opt->stream && c->open_stdin;
 	r->filter.want_stdout = opt->out;

@@ -34,6 +34,7 @@ struct relay_attach_options {
 	bool stream;                     /* follow until the container's next exit */
 	bool logs;                       /* from the beginning, not from now */
 	bool in, out, err;               /* which of the three */
+	bool raw;                        /* bare bytes, whatever the container has (attach/ws) */
 	const struct detach_keys *keys;  /* watched when the container has a terminal */
 };
 /* From here on nothing that main prints is missed. */

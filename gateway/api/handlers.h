@@ -22,7 +22,7 @@ request_handler container_create, container_list, container_inspect;
 request_handler container_start, container_stop, container_kill, container_restart, container_wait_for,
 	container_rename_to, container_resize, container_delete, container_prune;
 /* container_logs.c, container_attach.c */
-request_handler container_logs, container_attach;
+request_handler container_logs, container_attach, container_attach_websocket;
 /* exec.c */
 request_handler exec_create, exec_start, exec_inspect, exec_resize;
 /* admin.c */

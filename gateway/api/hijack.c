@@ -4,7 +4,10 @@
 #include "api/hijack.h"
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "net/websocket.h"
+#include "net/websocket_stream.h"
 #include "relay.h"
 
 #define LEFTOVER_MAX (1024 * 1024 + 64 * 1024)
@@ -25,4 +28,34 @@ void hijack(struct request *r, struct relay *relay, bool multiplexed)
 	conn = exchange_hijack(r->x, &leftover, &eof);
 	request_free(r);
 	relay_open(relay, conn, &leftover, eof, head);
+}
+
+/* relay_open wants the connection's far end; events of it before that are none of ours. */
+static void not_yet(struct conn *c, void *ctx, unsigned events)
+{
+}
+
+void hijack_websocket(struct request *r, struct relay *relay, const char *key)
+{
+	uv_loop_t *loop = r->g->loop;
+	struct buf leftover, nothing;
+	struct conn *conn, *far = NULL;
+	char accept[29];
+	bool eof = false;
+	struct err err;
+
+	ws_accept_key(key, accept);
+	AUTO_FREE char *head = xasprintf("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+					 "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
+	buf_init(&leftover, LEFTOVER_MAX);
+	buf_init(&nothing, LEFTOVER_MAX);
+	conn = exchange_hijack(r->x, &leftover, &eof);
+	request_free(r);
+	if (conn)
+		far = ws_stream_open(loop, conn, &leftover, head, not_yet, NULL, &err);
+	else
+		buf_release(&leftover);
+	if (conn && !far)
+		log_warn("WebSocket client cut", "error=\"%s\"", err.msg);
+	relay_open(relay, far, &nothing, false, "");
 }
