@@ -21,7 +21,7 @@
 struct setting;
 typedef int check_fn(const struct setting *s, const char *value, char **ret, struct err *err);
 
-enum kind { STRING, DURATION, LIST, FLAG, LEVEL };
+enum kind { STRING, DURATION, SIZE, LIST, FLAG, LEVEL };
 
 struct setting {
 	const char *env, *flag;   /* either may be NULL */
@@ -240,6 +240,9 @@ static const struct setting settings[] = {
 	 .max_ms = 24 * HOUR_MS, .value = "DURATION", .help = "from the run request to a started container"},
 	{"SOCKERLESS_LOG_TIMEOUT", NULL, DURATION, AT(log_timeout_ms), "30s", .min_ms = 100,
 	 .max_ms = HOUR_MS, .value = "DURATION", .help = "for one question to Cloud Logging"},
+	{GCR "EXIT_STAY", NULL, DURATION, AT(exit_stay_ms), "15s", .min_ms = 0, .max_ms = HOUR_MS,
+	 .value = "DURATION", .help = "an ended container's files can be copied for so long, which Cloud Run bills; "
+	 "0s: not at all. Never with --rm"},
 	{"SOCKERLESS_TASK_TIMEOUT", NULL, DURATION, AT(task_timeout_ms), "24h", .min_ms = 1000,
 	 .max_ms = 168 * HOUR_MS, .value = "DURATION", .help = "Cloud Run ends a container after this; at most 168h"},
 
@@ -257,6 +260,8 @@ static const struct setting settings[] = {
 	{"SOCKERLESS_PLAIN_REGISTRIES", NULL, LIST, AT(plain_registries), .check = check_registry,
 	 .value = "HOST,...", .help = "registries without TLS; this machine's never need it"},
 
+	{"SOCKERLESS_PENDING_FILES_MAX", NULL, SIZE, AT(pending_files_max), "1GiB", .value = "SIZE",
+	 .help = "of files copied into one container before its start, kept in the state directory"},
 	{"SOCKERLESS_DATA_DIR", "state-dir", STRING, AT(state_dir), .value = "DIR",
 	 .help = "what must survive; default /var/lib/sockerless, or ~/.local/state/sockerless"},
 	{NULL, "local", FLAG, AT(local), .help = "run an emulated Cloud Run and a registry beside us; with "
@@ -290,6 +295,10 @@ static int apply_one(struct config *c, const struct setting *s, const char *valu
 		if (ms < s->min_ms || ms > s->max_ms)
 			return refuse(s, value, err, ms < s->min_ms ? "too short" : "too long");
 		*(int64_t *)at = ms;
+		return 0;
+	case SIZE:
+		if (parse_size(value, at) < 0)
+			return refuse(s, value, err, "want a size such as 512MiB or 4GiB");
 		return 0;
 	case STRING:
 	case LIST:

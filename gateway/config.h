@@ -34,6 +34,7 @@ struct config {
 	int64_t agent_timeout_ms;  /* SOCKERLESS_AGENT_TIMEOUT, 30s: from the container's start to the agent's call */
 	int64_t start_timeout_ms;  /* SOCKERLESS_START_TIMEOUT, 10m: from RunJob to a started container */
 	int64_t log_timeout_ms;    /* SOCKERLESS_LOG_TIMEOUT, 30s */
+	int64_t exit_stay_ms;      /* SOCKERLESS_GCR_EXIT_STAY, 15s: how long an ended container's files can be read */
 	int64_t task_timeout_ms;   /* SOCKERLESS_TASK_TIMEOUT, 24h: Cloud Run's limit for one execution, <= 168h */
 	/* Docker side */
 	struct strv addrs;         /* --addr (repeatable), SOCKERLESS_ADDR: "unix:///path", "/path", "tcp://h:p", ":p" */
@@ -42,6 +43,7 @@ struct config {
 	char *hub_mirror;          /* SOCKERLESS_HUB_MIRROR: host[:port][/prefix] asked instead of Docker Hub */
 	struct strv plain_registries; /* SOCKERLESS_PLAIN_REGISTRIES: hosts spoken to without TLS (loopback always is) */
 	/* House */
+	int64_t pending_files_max; /* SOCKERLESS_PENDING_FILES_MAX, bytes of one container's files before its start */
 	char *state_dir;           /* --state-dir, SOCKERLESS_DATA_DIR; default /var/lib/sockerless or ~/.local/state/sockerless */
 	bool local;                /* --local: emulator and registry as children */
 	char *local_bin_dir;       /* where the sibling programs are; default: beside this program */

@@ -26,6 +26,7 @@
 #include "state/events.h"
 #include "state/exec.h"
 #include "state/image.h"
+#include "state/pending_files.h"
 #include "state/store.h"
 
 #define EXIT_USAGE 2
@@ -107,7 +108,8 @@ static int open_state(struct program *p, struct err *err)
 	if (!g->store || load_instance_id(g, err) < 0)
 		return -1;
 	g->events = events_new();
-	g->images = images_new(g, err);
+	g->pending_files = pending_files_new(p->config.state_dir, (uint64_t)p->config.pending_files_max, err);
+	g->images = g->pending_files ? images_new(g, err) : NULL;
 	g->containers = g->images ? containers_new(g, logs, err) : NULL;
 	g->execs = g->containers ? execs_new(g, err) : NULL;
 	return g->execs ? 0 : -1;
@@ -273,6 +275,7 @@ static void take_down(struct program *p)
 	execs_free(g->execs);
 	containers_free(g->containers);
 	images_free(g->images);
+	pending_files_free(g->pending_files);
 	if (g->events)
 		events_free(g->events);
 	if (g->store)

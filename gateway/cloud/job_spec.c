@@ -138,7 +138,7 @@ static json_t *process_env(const struct container *c)
 	return ret;
 }
 
-static json_t *agent_spec(const struct container *c, const struct strv *argv_inside)
+static json_t *agent_spec(const struct config *cfg, const struct container *c, const struct strv *argv_inside)
 {
 	json_t *size = json_object_get(c->host_config, "ConsoleSize");
 	json_int_t rows = json_integer_value(json_array_get(size, 0));
@@ -150,6 +150,11 @@ static json_t *agent_spec(const struct container *c, const struct strv *argv_ins
 				 c->open_stdin, "stdinOnce", c->stdin_once, "env", process_env(c),
 				 "lingerMs", JOB_SPEC_LINGER_MS);
 
+	if (c->hold)
+		json_object_set_new(spec, "hold", json_true());
+	/* --rm removes the container at its end: nobody can ask for its files any more. */
+	if (cfg->exit_stay_ms > 0 && !c->auto_remove)
+		json_object_set_new(spec, "stayMs", json_integer(cfg->exit_stay_ms));
 	if (*user)
 		json_object_set_new(spec, "user", json_string(user));
 	if (*workdir)
@@ -245,7 +250,7 @@ static json_t *main_container(const struct config *cfg, const struct container *
 		for (size_t i = 0; i < argv.n; i++)
 			json_array_append_new(args, json_string(argv.v[i]));
 	}
-	spec = agent_spec(c, fits ? NULL : &argv);
+	spec = agent_spec(cfg, c, fits ? NULL : &argv);
 	strv_release(&argv);
 	env = agent_env(cfg, c, spec, err);
 	json_decref(spec);

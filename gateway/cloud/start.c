@@ -1,6 +1,7 @@
-/* start - docker start: DELETE_OLD → CREATE_JOB → RUN_JOB → AWAIT_AGENT → running.
- * The agent's call is the start signal; the execution is looked at only to see it fail early. Whatever
- * fails after CREATE_JOB deletes the job again and puts the record back. */
+/* start - docker start: DELETE_OLD → CREATE_JOB → RUN_JOB → AWAIT_AGENT → (PREPARE → AWAIT_MAIN) → running.
+ * The agent's call is the start signal; the execution is looked at only to see it fail early. Main is held
+ * back by its agent (c->hold) when something must be in place before it: then PREPARE. Whatever fails after
+ * CREATE_JOB deletes the job again and puts the record back. */
 #include <jansson.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "cloud/job_spec.h"
 #include "cloud/lifecycle_ops.h"
+#include "cloud/prepare.h"
 #include "cloud/run.h"
 #include "gateway.h"
 #include "net/defer.h"
@@ -22,7 +24,7 @@
 #define FIRST_LOOK_MS 125
 #define ADDRESS_LABEL "run.sockerless.agent-address"
 
-enum step { DELETE_OLD, CREATE_JOB, RUN_JOB, AWAIT_AGENT };
+enum step { DELETE_OLD, CREATE_JOB, RUN_JOB, AWAIT_AGENT, PREPARE, AWAIT_MAIN };
 
 struct start {
 	struct slot *slot;
@@ -31,6 +33,8 @@ struct start {
 	char *execution;
 	struct cloud_call *call;           /* the one the step waits for */
 	struct registry_waiter *agent;
+	struct prepare *prepare;
+	struct timer *main_deadline;       /* from PREPARE on */
 	struct timer *poll;
 	uint64_t poll_ms;                  /* doubles up to SOCKERLESS_POLL_INTERVAL */
 	uint64_t running_since_ms, ended_since_ms;
@@ -62,6 +66,8 @@ static void start_end(struct start *st, const struct err *err)
 	st->finished = true;
 	cloud_cancel(st->call);
 	registry_unwait(&st->agent);
+	prepare_cancel(st->prepare);
+	timer_cancel(&st->main_deadline);
 	timer_cancel(&st->poll);
 	waits_finish(&st->waits, err);
 	s->start = NULL;
@@ -188,9 +194,11 @@ static void create_job(struct start *st)
 	struct gateway *g = gateway_of(st);
 	struct container *c = slot_container(st->slot);
 	struct err err = { 0 };
-	json_t *job = job_spec_build(g->config, c, &err);
+	json_t *job;
 
 	st->step = CREATE_JOB;
+	c->hold = prepare_needed(g, c);
+	job = job_spec_build(g->config, c, &err);
 	if (!job) {
 		fail(st, 128, &err);
 		return;
@@ -402,14 +410,56 @@ static void started(struct start *st, struct container *c, uint32_t pid, int64_t
 	start_end(st, NULL);
 }
 
+static void on_main_late(void *ctx)
+{
+	struct start *st = ctx;
+	struct err err = { 0 };
+
+	st->main_deadline = NULL;
+	err_set(&err, ERR_TIMEOUT, "the container's agent has called, but its main process has not begun within %lld s "
+		"(SOCKERLESS_START_TIMEOUT)", (long long)gateway_of(st)->config->start_timeout_ms / 1000);
+	fail(st, 128, &err);
+}
+
+static void on_prepared(void *ctx, const struct err *failed)
+{
+	struct start *st = ctx;
+	struct container *c = slot_container(st->slot);
+	struct err err;
+
+	st->prepare = NULL;
+	st->step = AWAIT_MAIN;
+	if (failed)
+		fail(st, 128, failed);
+	else if (!c->tunnel)
+		st->step = AWAIT_AGENT; /* its successor is prepared, or the deadline passes */
+	else if (tunnel_begin_main(c->tunnel, &err) < 0)
+		fail(st, 128, &err);
+}
+
+/* Main is held: put everything in its place, then let it go. */
+static void prepare(struct start *st, struct container *c)
+{
+	struct gateway *g = gateway_of(st);
+
+	st->step = PREPARE;
+	if (!st->main_deadline)
+		st->main_deadline = timer_start(g->loop, (uint64_t)g->config->start_timeout_ms, on_main_late, st);
+	st->prepare = prepare_begin(g, c, on_prepared, st);
+}
+
 void start_agent_up(struct start *st, struct container *c)
 {
 	uint32_t pid;
 	int64_t started_ns;
 
 	/* A main process that could not be run is reported by start_main_exited. */
-	if (st->step == AWAIT_AGENT && c->tunnel && tunnel_main_started(c->tunnel, &pid, &started_ns))
+	if (st->step < AWAIT_AGENT || !c->tunnel)
+		return;
+	if (tunnel_main_started(c->tunnel, &pid, &started_ns))
 		started(st, c, pid, started_ns);
+	else if (c->hold && st->step == AWAIT_AGENT)
+		prepare(st, c);
 }
 
 /* Exits inside the start: a program that could not be run fails the start; a short one has started. */
@@ -468,6 +518,7 @@ void start_resume(struct slot *s, struct container *c)
 
 	if (c->execution) {
 		st->execution = xstrdup(c->execution);
+		c->hold = true; /* perhaps: letting go of what is not held does nothing */
 		await_agent(st);
 	} else {
 		delete_old(st);

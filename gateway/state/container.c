@@ -22,6 +22,7 @@
 #include "state/events.h"
 #include "state/logs.h"
 #include "state/names.h"
+#include "state/pending_files.h"
 #include "state/store.h"
 
 #define KIND "container"
@@ -594,6 +595,7 @@ void container_remove(struct container *c)
 		log_error("container record not deleted", "container=%.12s error=\"%s\"", c->id, err.msg);
 	HASH_DELETE(hh_id, t->by_id, c);
 	HASH_DELETE(hh_name, t->by_name, c);
+	pending_files_forget(t->g->pending_files, c->id);
 	wake(c, WAIT_NOT_RUNNING);
 	wake(c, WAIT_NEXT_EXIT);
 	wake(c, WAIT_REMOVED);

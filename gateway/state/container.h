@@ -55,6 +55,7 @@ struct container {
 	uint64_t version;           /* of the stored document */
 	struct log *log;            /* ours; opened on first use by container_log */
 	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */
+	bool hold;                  /* this run's main is held back until cloud/start lets it go */
 	struct container_waiter *waiters; /* ours */
 	UT_hash_handle hh_id, hh_name;
 	struct containers *table;

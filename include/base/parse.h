@@ -10,6 +10,7 @@
 
 int parse_i64(const char *s, int64_t *ret);                 /* whole string, decimal; 0 or -1 */
 int parse_duration_ms(const char *s, int64_t *ret_ms);      /* Go: "500ms", "1m30s", "2h", "0" */
+int parse_size(const char *s, int64_t *ret_bytes);          /* "512MiB", "4g", "100": powers of 1024 */
 /* Docker's query booleans: "", "0", "no", "false", "none" in any case (and NULL) are false. */
 bool parse_docker_bool(const char *s);
 /* Docker's since/until: unix seconds with an optional fraction, or RFC 3339. 0 or -1. */

@@ -32,6 +32,34 @@ int parse_i64(const char *s, int64_t *ret)
 	return 0;
 }
 
+int parse_size(const char *s, int64_t *ret_bytes)
+{
+	static const char units[] = "kmgt";
+	char *end;
+	const char *unit;
+	long long v;
+
+	if (!isdigit((unsigned char)*s))
+		return -1;
+	errno = 0;
+	v = strtoll(s, &end, 10);
+	if (errno)
+		return -1;
+	unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
+	if (unit) {
+		for (const char *u = units; u <= unit; u++)
+			if (__builtin_mul_overflow(v, 1024, &v))
+				return -1;
+		end++;
+		if (tolower((unsigned char)*end) == 'i' && end[1])
+			end++;
+	}
+	if (strcasecmp(end, "b") != 0 && *end)
+		return -1;
+	*ret_bytes = v;
+	return 0;
+}
+
 /* The unit at s in nanoseconds; its length in *ret_len. 0 if there is none. */
 static int64_t duration_unit(const char *s, size_t *ret_len)
 {

@@ -185,3 +185,23 @@ Test(parse, base64_goes_there_and_back)
 		expect_base64(text, (char *)raw, n);
 	}
 }
+
+Test(parse, sizes_are_powers_of_1024)
+{
+	static const struct {
+		const char *text;
+		int64_t bytes; /* -1: refused */
+	} cases[] = {
+		{"0", 0}, {"100", 100}, {"1k", 1024}, {"1kB", 1024}, {"2KiB", 2048}, {"3m", 3 << 20}, {"512MiB", 512 << 20},
+		{"4GiB", 4LL << 30}, {"1t", 1LL << 40}, {"7b", 7}, {"", -1}, {"-1", -1}, {"k", -1}, {"1x", -1}, {"1ki", -1},
+		{"1 k", -1}, {"1kk", -1}, {"99999999t", -1}, {"99999999999999999999", -1},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		int64_t got = -1;
+		int rc = parse_size(cases[i].text, &got);
+
+		cr_expect_eq(rc, cases[i].bytes < 0 ? -1 : 0, "\"%s\"", cases[i].text);
+		cr_expect_eq(got, cases[i].bytes, "\"%s\": %lld", cases[i].text, (long long)got);
+	}
+}

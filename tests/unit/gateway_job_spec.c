@@ -382,3 +382,27 @@ Test(job_spec, cpu_and_memory_become_the_smallest_pair_that_holds_them)
 		json_decref(job);
 	}
 }
+
+Test(job_spec, main_is_held_and_the_agent_stays_when_told, .init = setup, .fini = teardown)
+{
+	json_t *job = build(), *spec = spec_of(job);
+
+	cr_expect_null(json_object_get(spec, "hold"));
+	cr_expect_null(json_object_get(spec, "stayMs"));
+	json_decref(spec);
+	json_decref(job);
+	cfg.exit_stay_ms = 15000;
+	c.hold = true;
+	job = build();
+	spec = spec_of(job);
+	cr_expect(json_is_true(json_object_get(spec, "hold")));
+	cr_expect_eq(json_integer_value(json_object_get(spec, "stayMs")), 15000);
+	json_decref(spec);
+	json_decref(job);
+	c.auto_remove = true;
+	job = build();
+	spec = spec_of(job);
+	cr_expect_null(json_object_get(spec, "stayMs"));
+	json_decref(spec);
+	json_decref(job);
+}
