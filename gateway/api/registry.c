@@ -90,10 +90,9 @@ static void have_login(struct request *r, json_t *body)
 		reply_error(r, ERR_INVALID, "invalid registry address \"%.200s\"", address ? address : "");
 		return;
 	}
-	l->session = registry_open(r->g, &ref, auth, REGISTRY_LOGIN, &err);
+	l->session = registry_open(r->g, &ref, auth, REGISTRY_LOGIN);
 	reference_release(&ref);
-	if (l->session)
-		l->call = registry_ask(l->session, &ping, on_ping, r, &err);
+	l->call = registry_ask(l->session, &ping, on_ping, r, &err);
 	if (!l->call)
 		reply_err(r, &err);
 }
@@ -165,10 +164,8 @@ void registry_distribution(struct request *r)
 		reply_err(r, &err);
 		return;
 	}
-	d->session = registry_open(r->g, &ref, exchange_header(r->x, "X-Registry-Auth"), REGISTRY_INSPECT, &err);
-	if (d->session)
-		d->fetch = registry_fetch_in(d->session, ref.digest ? ref.digest : ref.tag, REGISTRY_DESCRIBE, described,
-					     r, &err);
+	d->session = registry_open(r->g, &ref, exchange_header(r->x, "X-Registry-Auth"), REGISTRY_INSPECT);
+	d->fetch = registry_fetch_in(d->session, ref.digest ? ref.digest : ref.tag, REGISTRY_DESCRIBE, described, r, &err);
 	reference_release(&ref);
 	if (!d->fetch)
 		reply_err(r, &err);

@@ -55,6 +55,7 @@ static const struct route {
 	{"GET", "/images/*/json", image_inspect},
 	{"GET", "/images/*/history", image_history},
 	{"POST", "/images/*/tag", image_tag},
+	{"POST", "/images/*/push", image_push},
 
 	{"GET", "/networks", network_list},
 	{"GET", "/networks/", network_list},
@@ -106,7 +107,6 @@ static const struct route {
 	{"GET", "/images/get", not_available},
 	{"GET", "/images/*/get", not_available},
 	{"POST", "/images/load", not_available},
-	{"POST", "/images/*/push", not_available},
 	{"DELETE", "/images/*", image_delete},
 	{"POST", "/networks/create", not_available},
 	{"POST", "/networks/*/connect", not_available},

@@ -83,25 +83,15 @@ void credentials_read(json_t *o, struct credentials *ret)
 		ret->password = xstrdup("");
 }
 
-int credentials_from_header(const char *header, const char *host, bool only_for_host,
-			    struct credentials *ret, struct err *err)
+void credentials_from_header(const char *header, const char *host, bool only_for_host, struct credentials *ret)
 {
-	AUTO_FREE uint8_t *raw = NULL;
-	json_t *o = NULL;
-	size_t n;
+	size_t n = 0;
+	AUTO_FREE uint8_t *raw = header && *header ? base64_decode(header, &n) : NULL;
+	json_t *o = raw ? json_loadb((char *)raw, n, 0, NULL) : NULL;
 
-	if (!header || !*header)
-		return 0;
-	raw = base64_decode(header, &n);
-	o = raw ? json_loadb((char *)raw, n, 0, NULL) : NULL;
-	if (!json_is_object(o)) {
-		json_decref(o);
-		return err_set(err, ERR_INVALID, "invalid X-Registry-Auth header");
-	}
-	if (!only_for_host || credentials_same_registry(text_at(o, "serveraddress"), host))
+	if (json_is_object(o) && (!only_for_host || credentials_same_registry(text_at(o, "serveraddress"), host)))
 		credentials_read(o, ret);
 	json_decref(o);
-	return 0;
 }
 
 /* ---- Docker's file ------------------------------------------------------------------------------- */

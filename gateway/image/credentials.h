@@ -19,10 +19,9 @@ bool credentials_given(const struct credentials *c);
 
 /* An AuthConfig: a request's, or an entry of the file's "auths". */
 void credentials_read(json_t *auth_config, struct credentials *ret);
-/* X-Registry-Auth: base64 (either alphabet) of an AuthConfig. Its serveraddress, if any, must name host when
- * only_for_host. Nothing given leaves ret empty. ERR_INVALID. */
-int credentials_from_header(const char *header, const char *host, bool only_for_host,
-			    struct credentials *ret, struct err *err);
+/* X-Registry-Auth: base64 (either alphabet) of an AuthConfig. Its serveraddress must name host when
+ * only_for_host. What is none counts as nothing given, as in dockerd. */
+void credentials_from_header(const char *header, const char *host, bool only_for_host, struct credentials *ret);
 /* "https://index.docker.io/v1/", "quay.io/x" and "quay.io" are all ways to write an address. */
 bool credentials_same_registry(const char *address, const char *host);
 

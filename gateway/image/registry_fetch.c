@@ -250,11 +250,9 @@ struct registry_fetch *registry_fetch_in(struct registry_session *s, const char 
 struct registry_fetch *registry_fetch_start(struct gateway *g, const struct reference *ref, const char *auth,
 					    registry_fetch_cb *cb, void *ctx, struct err *err)
 {
-	struct registry_session *s = registry_open(g, ref, auth, REGISTRY_PULL, err);
+	struct registry_session *s = registry_open(g, ref, auth, REGISTRY_PULL);
 	struct registry_fetch *f;
 
-	if (!s)
-		return NULL;
 	f = registry_fetch_in(s, ref->digest ? ref->digest : ref->tag, REGISTRY_IMAGE, cb, ctx, err);
 	if (f)
 		f->own_session = true;

@@ -122,7 +122,7 @@ static void finish(struct registry_call *call, const struct http_response *r, co
 /* ---- what the registry says when it refuses -------------------------------------------------------- */
 
 /* "MANIFEST_UNKNOWN" + "x" as dockerd shows it: "manifest unknown: x". */
-static void describe(const struct http_response *r, char *code, size_t code_size, char *text, size_t text_size)
+static void describe_body(const struct http_response *r, char *code, size_t code_size, char *text, size_t text_size)
 {
 	json_t *root = json_loadb(r->body, r->len, 0, NULL);
 	json_t *first = json_array_get(json_object_get(root, "errors"), 0);
@@ -135,6 +135,17 @@ static void describe(const struct http_response *r, char *code, size_t code_size
 	for (i = 0; c && text[i] && text[i] != ':'; i++)
 		text[i] = text[i] == '_' ? ' ' : (char)tolower((unsigned char)text[i]);
 	json_decref(root);
+}
+
+/* A token that does not suffice reads as "denied", whatever the body says: so does Docker's client. */
+static void describe(const struct http_response *r, char *code, size_t code_size, char *text, size_t text_size)
+{
+	const char *challenge = r->status == 401 ? challenge_find(r, "Bearer") : NULL;
+	AUTO_FREE char *why = challenge ? challenge_param(challenge, "error") : NULL;
+
+	describe_body(r, code, code_size, text, text_size);
+	if (why && strcmp(why, "insufficient_scope") == 0)
+		snprintf(text, text_size, "denied: requested access to the resource is denied");
 }
 
 int registry_refused(const struct registry_session *s, const struct http_response *r, bool of_manifest,
@@ -330,7 +341,8 @@ static int answer_challenge(struct registry_call *call, const struct http_respon
 			return send_call(call, err);
 		}
 		if (!bearer && challenge_find(r, "Basic"))
-			return err_set(err, ERR_UPSTREAM, "%s \"%.*s\": no basic auth credentials",
+			return s->access == REGISTRY_PUSH ? err_set(err, ERR_UPSTREAM, "no basic auth credentials")
+				: err_set(err, ERR_UPSTREAM, "%s \"%.*s\": no basic auth credentials",
 				       strcmp(call->method, "HEAD") == 0 ? "Head" : "Get",
 				       (int)strcspn(call->url, "?"), call->url);
 		if (!realm)
@@ -486,7 +498,7 @@ static char *find_ca(const char *host)
 }
 
 struct registry_session *registry_open(struct gateway *g, const struct reference *ref, const char *auth,
-				       enum registry_access access, struct err *err)
+				       enum registry_access access)
 {
 	struct registry_session *s = xcalloc(1, sizeof(*s));
 	/* A mirror is not Docker Hub: it gets Docker Hub's password from nobody. */
@@ -503,10 +515,7 @@ struct registry_session *registry_open(struct gateway *g, const struct reference
 	s->ca_file = find_ca(s->host);
 	s->plain = plain && !s->ca_file;
 	s->origin = xasprintf("%s://%s", s->plain ? "http" : "https", s->host);
-	if (credentials_from_header(auth, s->host, mirrored, &s->cred, err) < 0) {
-		unref(s);
-		return NULL;
-	}
+	credentials_from_header(auth, s->host, mirrored, &s->cred);
 	if (!credentials_given(&s->cred) && access != REGISTRY_LOGIN)
 		credentials_from_file(s->host, &s->cred, &helper);
 	if (s->cred.registry_token)

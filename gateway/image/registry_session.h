@@ -19,9 +19,9 @@ struct registry_call;
 /* What tokens are asked for, and how refusals read. INSPECT: as a pull, in the registry's own words. */
 enum registry_access { REGISTRY_PULL, REGISTRY_INSPECT, REGISTRY_PUSH, REGISTRY_LOGIN };
 
-/* auth: the value of X-Registry-Auth, or NULL. NULL with ERR_INVALID if that is none. */
+/* auth: the value of X-Registry-Auth, or NULL. */
 struct registry_session *registry_open(struct gateway *g, const struct reference *ref, const char *auth,
-				       enum registry_access access, struct err *err);
+				       enum registry_access access);
 /* Calls that run still end; the memory goes with the last of them. NULL is fine. */
 void registry_close(struct registry_session *s);
 const char *registry_name(const struct registry_session *s); /* familiar, without tag: "busybox" */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "gateway.h"
 #include "state/doc.h"
 #include "state/store.h"
@@ -330,6 +331,20 @@ struct image *images_put(struct images *t, const char *id, const char *tag, cons
 	if (take_from_others(t, i, tag_name, err) < 0 || take_from_others(t, i, digest_name, err) < 0)
 		return NULL;
 	return i;
+}
+
+void images_pushed(struct images *t, const char *id, const char *repository, const char *digest)
+{
+	AUTO_FREE char *name = xasprintf("%s@%s", repository, digest);
+	struct image *i;
+	struct err err;
+
+	HASH_FIND(hh, t->by_id, id, strlen(id), i);
+	if (!i || strv_find(&i->digests, name))
+		return;
+	strv_add(&i->digests, name);
+	if (save(t, i, &err) < 0 || take_from_others(t, i, name, &err) < 0)
+		log_warn("a pushed image's digest is not kept", "why=\"%s\"", err.msg);
 }
 
 static int64_t created_ns(const struct image *i)

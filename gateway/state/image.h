@@ -37,6 +37,8 @@ struct image *images_find(struct images *t, const char *ref, struct err *err);
  * pull_ref, config or manifest keeps what is there: docker tag. */
 struct image *images_put(struct images *t, const char *id, const char *tag, const char *digest_ref,
 			 const char *pull_ref, json_t *config, json_t *manifest, struct err *err);
+/* The registry has the image as repository@digest now: its name here too, if it is still known. */
+void images_pushed(struct images *t, const char *id, const char *repository, const char *digest);
 struct image **images_list(struct images *t); /* newest first by the config's creation time, NULL-terminated, caller frees */
 /* Takes a name (tag or name@digest; NULL: all of them) from the image; with the last tag of a repository
  * go its digests. Without any name the image is deleted and i is gone. */

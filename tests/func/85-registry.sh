@@ -58,6 +58,74 @@ searches() {
 }
 t "search is refused with a sentence" searches
 
+known() { # reference: pulled from the plain registry and named so
+	docker pull -q "$plain/library/busybox"
+	docker tag "$plain/library/busybox" "$1"
+}
+is_there() { # reference witness-arguments: the same image, whole
+	local want got
+	want=$(docker image inspect -f '{{.Id}}' "$plain/library/busybox")
+	rm -rf "$T/witness"
+	witness copy -q "${@:2}" "docker://$1" "dir:$T/witness" # checks every digest
+	got=$(jq -r .config.digest "$T/witness/manifest.json")
+	eq "$want" "$got"
+}
+pushes_within() {
+	known "$plain/mine/busybox:1"
+	local out
+	out=$(docker push "$plain/mine/busybox:1")
+	has "$out" "The push refers to repository [$plain/mine/busybox]"
+	has "$out" "Mounted from library/busybox"
+	has "$out" "1: digest: sha256:"
+	is_there "$plain/mine/busybox:1" --src-tls-verify=false
+	has "$(docker push "$plain/mine/busybox:1")" "Layer already exists"
+}
+pushes_to_token() {
+	known "$token/mine/busybox:1"
+	status 1 docker push "$token/mine/busybox:1" 2>"$T/why"
+	has "$(cat "$T/why")" "denied: requested access to the resource is denied"
+	docker login -u u -p p "$token"
+	has "$(docker push "$token/mine/busybox:1")" Pushed
+	docker logout "$token"
+	is_there "$token/mine/busybox:1" --src-tls-verify=false --src-creds u:p
+}
+pushes_to_basic() {
+	known "$basic/mine/busybox:1"
+	status 1 docker push "$basic/mine/busybox:1" 2>"$T/why"
+	has "$(cat "$T/why")" "no basic auth credentials"
+	docker login -u u -p p "$basic"
+	has "$(docker push "$basic/mine/busybox:1")" Pushed
+	docker logout "$basic"
+	is_there "$basic/mine/busybox:1" --src-cert-dir "/etc/docker/certs.d/$basic" --src-creds u:p
+}
+pushes_all_tags() {
+	known "$plain/every/busybox:a"
+	known "$plain/every/busybox:b"
+	docker push -a "$plain/every/busybox"
+	is_there "$plain/every/busybox:a" --src-tls-verify=false
+	is_there "$plain/every/busybox:b" --src-tls-verify=false
+}
+push_errors() {
+	status 1 docker push "$plain/never/heard:1" 2>"$T/why"
+	has "$(cat "$T/why")" "An image does not exist locally with the tag: $plain/never/heard"
+	known "$plain/every/busybox:a"
+	status 1 docker push "$plain/every/busybox:none" 2>"$T/why"
+	has "$(cat "$T/why")" "tag does not exist: $plain/every/busybox:none"
+	has "$(api POST "/images/UPPER/push" -H "X-Registry-Auth: e30=")" "repository name must be lowercase"
+}
+push_has_digest() {
+	known "$plain/digest/busybox:1"
+	local digest
+	digest=$(docker push "$plain/digest/busybox:1" | sed -n 's/.*digest: \(sha256:[0-9a-f]*\).*/\1/p')
+	has "$(docker image inspect -f '{{.RepoDigests}}' "$plain/digest/busybox:1")" "$plain/digest/busybox@$digest"
+}
+t "push mounts layers of the same registry" pushes_within
+t "push to a registry with a token server" pushes_to_token
+t "push to a registry with TLS and a password" pushes_to_basic
+t "push -a pushes every tag" pushes_all_tags
+t "push errors are in the stream, in dockerd's words" push_errors
+t "what was pushed is known by its digest" push_has_digest
+
 registries_stop
 rm -rf "/etc/docker/certs.d/$basic"
 finish
