@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/doc.h"
@@ -471,12 +472,29 @@ static char *log_path(const struct container *c)
 	return xasprintf("%s/%s.log", c->table->log_dir, c->id);
 }
 
+/* json-file's options; what they say was checked at create. */
+static void set_rotation(const struct container *c, struct log *log)
+{
+	json_t *o = json_object_get(json_object_get(c->host_config, "LogConfig"), "Config");
+	const char *size = json_string_value(json_object_get(o, "max-size"));
+	const char *files = json_string_value(json_object_get(o, "max-file"));
+	int64_t segment = 0, n = 1;
+
+	if (!size || parse_size(size, &segment) < 0 || segment <= 0)
+		return;
+	if (files && (parse_i64(files, &n) < 0 || n < 1))
+		n = 1;
+	log_set_rotation(log, (uint64_t)segment, n > LOG_SEGMENTS_MAX ? LOG_SEGMENTS_MAX : (unsigned)n);
+}
+
 struct log *container_log(struct container *c, struct err *err)
 {
 	if (!c->log) {
 		AUTO_FREE char *path = log_path(c);
 
 		c->log = log_open(path, err);
+		if (c->log)
+			set_rotation(c, c->log);
 	}
 	return c->log;
 }

@@ -41,6 +41,12 @@ int log_append(struct log *l, const void *p, size_t n, struct err *err);
 /* Append one whole record of the gateway's own making (Cloud Logging history). The run may go on
  * behind it; if its last record is unfinished the run is ended instead. */
 int log_append_record(struct log *l, uint8_t tag, int64_t time_ns, const void *p, size_t n, struct err *err);
+/* Keep about max_segments times `segment` bytes (record headers included), as json-file's max-size and
+ * max-file do: the oldest segment goes when the last is full. 0: keep all. */
+#define LOG_SEGMENT_MIN 4096
+#define LOG_SEGMENT_MAX (2ull << 30)
+#define LOG_SEGMENTS_MAX 1000
+void log_set_rotation(struct log *l, uint64_t segment, unsigned max_segments);
 uint64_t log_size(const struct log *l);
 bool log_has_output(const struct log *l);
 
