@@ -62,6 +62,8 @@ static void create(struct request *r, json_t *config)
 	}
 	if (container_spec_config(config, &err) < 0)
 		goto bad;
+	if (r->version < 44)
+		json_object_del(json_object_get(config, "Healthcheck"), "StartInterval");
 	host_config = take(config, "HostConfig");
 	networking = take(config, "NetworkingConfig");
 	if (!host_config)

@@ -36,12 +36,15 @@ static json_t *state_json(const struct container *c)
 {
 	char started[CLOCK_RFC3339_MAX], finished[CLOCK_RFC3339_MAX];
 	bool running = container_is_running(c);
+	json_t *o = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:o, s:s, s:s}", "Status", container_state_name(c),
+			      "Running", running, "Paused", c->paused, "Restarting", running && c->restarting,
+			      "OOMKilled", 0, "Dead", 0, "Pid", running ? (int)c->pid : 0, "ExitCode", c->exit_code,
+			      "Error", reply_string(c->error), "StartedAt", clock_format(c->started_ns, 0, started),
+			      "FinishedAt", clock_format(c->finished_ns, 0, finished));
 
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:o, s:s, s:s}", "Status", container_state_name(c),
-			 "Running", running, "Paused", 0, "Restarting", 0, "OOMKilled", 0, "Dead", 0,
-			 "Pid", running ? (int)c->pid : 0, "ExitCode", c->exit_code, "Error", reply_string(c->error),
-			 "StartedAt", clock_format(c->started_ns, 0, started),
-			 "FinishedAt", clock_format(c->finished_ns, 0, finished));
+	if (c->health)
+		json_object_set(o, "Health", c->health);
+	return o;
 }
 
 static json_t *config_json(const struct container *c)

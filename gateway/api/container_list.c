@@ -12,15 +12,24 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "state/container.h"
+#include "state/health.h"
 #include "state/image.h"
 
 char *container_status(const struct container *c, int64_t now_ns)
 {
+	const char *health = container_health(c);
 	char ago[FORMAT_DURATION_MAX];
 
+	if (c->restarting && c->state != CONTAINER_REMOVING)
+		return xasprintf("Restarting (%d) %s ago", c->exit_code, format_duration(now_ns - c->finished_ns, ago));
 	switch (c->state) {
 	case CONTAINER_RUNNING:
-		return xasprintf("Up %s", format_duration(now_ns - c->started_ns, ago));
+		format_duration(now_ns - c->started_ns, ago);
+		if (c->paused)
+			return xasprintf("Up %s (Paused)", ago);
+		if (strcmp(health, "none") == 0)
+			return xasprintf("Up %s", ago);
+		return xasprintf("Up %s (%s%s)", ago, strcmp(health, "starting") == 0 ? "health: " : "", health);
 	case CONTAINER_REMOVING:
 		return xstrdup("Removal In Progress");
 	default:
@@ -32,7 +41,7 @@ char *container_status(const struct container *c, int64_t now_ns)
 
 const char *container_health(const struct container *c)
 {
-	return "none";
+	return health_status(c->health);
 }
 
 /* What the request asks for, read once. */

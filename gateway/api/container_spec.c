@@ -7,6 +7,7 @@
 #include "api/fields.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "state/health.h"
 
 #define MEMORY_MIN (6 * 1024 * 1024)
 #define N(a) (sizeof(a) / sizeof((a)[0]))
@@ -104,6 +105,29 @@ static void warn(json_t *warnings, const char *text)
 
 /* ---- Config -------------------------------------------------------------------------------------- */
 
+static const struct field health_fields[] = {
+	{"Test", FIELD_STRINGS}, {"Interval", FIELD_INT}, {"Timeout", FIELD_INT}, {"StartPeriod", FIELD_INT},
+	{"StartInterval", FIELD_INT}, {"Retries", FIELD_INT}, {NULL, 0},
+};
+
+/* What is not given is not there, as dockerd shows it. */
+static int check_health(json_t *config, struct err *err)
+{
+	json_t *check = json_object_get(config, "Healthcheck"), *v;
+	const char *key;
+	void *next;
+
+	if (!json_is_object(check))
+		return 0;
+	if (fields_check(check, "HealthConfig", health_fields, err) < 0 || health_validate(check, err) < 0)
+		return -1;
+	json_object_foreach_safe(check, next, key, v)
+		if (json_is_null(v) || (json_is_integer(v) && json_integer_value(v) == 0) ||
+		    (json_is_array(v) && json_array_size(v) == 0))
+			json_object_del(check, key);
+	return 0;
+}
+
 int container_spec_config(json_t *config, struct err *err)
 {
 	const char *dir, *signal, *env;
@@ -126,13 +150,11 @@ int container_spec_config(json_t *config, struct err *err)
 	signal = string_of(config, "StopSignal");
 	if (*signal && parse_signal(signal) < 0)
 		return err_set(err, ERR_INVALID, "Invalid signal: %s", signal);
-	return 0;
+	return check_health(config, err);
 }
 
 void container_spec_warn(json_t *config, json_t *warnings)
 {
-	if (given(config, "Healthcheck"))
-		warn(warnings, "The health check is recorded, but not run.");
 	if (given(config, "MacAddress"))
 		warn(warnings, "MacAddress has no effect: containers on Cloud Run have no network interface of their own.");
 }

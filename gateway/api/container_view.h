@@ -7,9 +7,9 @@
 
 struct container;
 
-/* "Up 2 seconds", "Exited (3) 4 seconds ago", "Created"; caller frees. */
+/* "Up 2 seconds (healthy)", "Exited (3) 4 seconds ago", "Created"; caller frees. */
 char *container_status(const struct container *c, int64_t now_ns);
-const char *container_health(const struct container *c); /* "none": checks are not run */
+const char *container_health(const struct container *c); /* "none": there is no check, or it never ran */
 /* Docker's Path and Args: argv's first word, and the rest as a new list. */
 void container_argv(const struct container *c, const char **ret_path, json_t **ret_args);
 

@@ -19,8 +19,10 @@
 #include "base/parse.h"
 #include "gateway.h"
 #include "net/defer.h"
+#include "state/container_ops.h"
 #include "state/doc.h"
 #include "state/events.h"
+#include "state/health.h"
 #include "state/logs.h"
 #include "state/names.h"
 #include "state/pending_files.h"
@@ -66,6 +68,7 @@ static void container_free(struct container *c)
 	json_decref(c->config);
 	json_decref(c->host_config);
 	json_decref(c->networking);
+	json_decref(c->health);
 	free(c->name);
 	free(c->image);
 	free(c->image_id);
@@ -99,7 +102,15 @@ static json_t *to_doc(const struct container *c)
 	json_object_set_new(d, "pid", json_integer(c->pid));
 	json_object_set_new(d, "outputIncomplete", json_boolean(c->output_incomplete));
 	json_object_set_new(d, "runs", json_integer((json_int_t)c->runs));
+	json_object_set_new(d, "paused", json_boolean(c->paused));
+	json_object_set_new(d, "restarting", json_boolean(c->restarting));
 	json_object_set_new(d, "restartCount", json_integer(c->restart_count));
+	json_object_set_new(d, "restartBase", json_integer(c->restart_base));
+	json_object_set_new(d, "stoppedByHand", json_boolean(c->stopped_by_hand));
+	json_object_set_new(d, "exitOnNext", json_boolean(c->exit_on_next));
+	json_object_set_new(d, "memoryLimit", json_integer(c->memory_limit));
+	if (c->health)
+		json_object_set(d, "health", c->health);
 	json_object_set_new(d, "job", doc_text(c->job));
 	json_object_set_new(d, "execution", doc_text(c->execution));
 	json_object_set_new(d, "token", doc_text(c->token));
@@ -148,7 +159,14 @@ static struct container *from_doc(const char *id, const json_t *d, struct err *e
 	c->pid = (uint32_t)doc_int(d, "pid");
 	c->output_incomplete = doc_bool(d, "outputIncomplete");
 	c->runs = (uint64_t)doc_int(d, "runs");
+	c->paused = doc_bool(d, "paused");
+	c->restarting = doc_bool(d, "restarting");
 	c->restart_count = (int)doc_int(d, "restartCount");
+	c->restart_base = (int)doc_int(d, "restartBase");
+	c->stopped_by_hand = doc_bool(d, "stoppedByHand");
+	c->exit_on_next = doc_bool(d, "exitOnNext");
+	c->memory_limit = doc_int(d, "memoryLimit");
+	c->health = doc_object(d, "health");
 	c->job = doc_dup(d, "job");
 	c->execution = doc_dup(d, "execution");
 	doc_copy(d, "token", c->token, sizeof(c->token));
@@ -388,10 +406,13 @@ static void free_replaced(const struct container *old, const struct container *n
 		free(old->job);
 	if (old->execution != new->execution)
 		free(old->execution);
+	if (old->health != new->health)
+		json_decref(old->health);
+	if (old->host_config != new->host_config)
+		json_decref(old->host_config);
 }
 
-/* Store what was changed since `before` was copied from *c; on failure it has not happened. */
-static int commit(struct container *c, const struct container *before, struct err *err)
+int container_commit(struct container *c, const struct container *before, struct err *err)
 {
 	if (container_save(c, err) < 0) {
 		free_replaced(c, before);
@@ -423,7 +444,7 @@ static void waiter_fire(struct container_waiter *w)
 	loop_defer(c->table->g->loop, waiter_tell, w);
 }
 
-static void wake(struct container *c, enum wait_condition cond)
+void container_wake(struct container *c, enum wait_condition cond)
 {
 	struct container_waiter *w, *tmp;
 
@@ -456,7 +477,7 @@ int container_rename(struct container *c, const char *name, struct err *err)
 	HASH_DELETE(hh_name, t->by_name, c);
 	before = *c;
 	c->name = xstrdup(name);
-	if (commit(c, &before, err) < 0) {
+	if (container_commit(c, &before, err) < 0) {
 		HASH_ADD_KEYPTR(hh_name, t->by_name, c->name, strlen(c->name), c);
 		json_decref(attributes);
 		return -1;
@@ -506,9 +527,14 @@ int container_set_starting(struct container *c, const char *token, struct err *e
 	c->state = CONTAINER_STARTING;
 	c->runs++;
 	c->pid = 0;
+	if (!c->restarting) {
+		c->restart_count = 0;
+		c->stopped_by_hand = c->exit_on_next = false;
+	}
+	c->restart_base = c->restart_count;
 	c->job = c->execution = c->error = NULL;
 	snprintf(c->token, sizeof(c->token), "%s", token);
-	return commit(c, &before, err);
+	return container_commit(c, &before, err);
 }
 
 int container_set_job(struct container *c, const char *job, const char *execution, struct err *err)
@@ -517,7 +543,7 @@ int container_set_job(struct container *c, const char *job, const char *executio
 
 	c->job = xstrdup(job);
 	c->execution = xstrdup(execution);
-	return commit(c, &before, err);
+	return container_commit(c, &before, err);
 }
 
 /* As in dockerd, a start that failed is no exit: whoever waits for the next one goes on waiting. */
@@ -530,15 +556,17 @@ int container_set_start_failed(struct container *c, int exit_code, const char *s
 	c->exit_code = exit_code;
 	c->error = xstrdup(sentence);
 	c->pid = 0;
-	if (commit(c, &before, err) < 0)
+	c->restarting = false;
+	if (container_commit(c, &before, err) < 0)
 		return -1;
-	wake(c, WAIT_NOT_RUNNING);
+	container_wake(c, WAIT_NOT_RUNNING);
 	return 0;
 }
 
 int container_set_running(struct container *c, uint32_t pid, int64_t started_ns, struct err *err)
 {
 	struct container before = *c;
+	bool begins = c->state == CONTAINER_STARTING || c->restarting;
 
 	if (c->state != CONTAINER_REMOVING)
 		c->state = CONTAINER_RUNNING;
@@ -546,10 +574,12 @@ int container_set_running(struct container *c, uint32_t pid, int64_t started_ns,
 	c->started_ns = started_ns;
 	c->exit_code = 0;
 	c->error = NULL;
-	c->output_incomplete = false;
-	if (commit(c, &before, err) < 0)
+	c->output_incomplete = c->restarting = c->paused = false;
+	if (begins)
+		c->health = health_wanted(c->config) ? health_starting(c->health) : NULL;
+	if (container_commit(c, &before, err) < 0)
 		return -1;
-	if (before.state == CONTAINER_STARTING)
+	if (begins)
 		container_emit(c, "start");
 	return 0;
 }
@@ -561,31 +591,45 @@ static bool is_live(const struct container *c)
 	       (c->state == CONTAINER_REMOVING && c->pid != 0);
 }
 
+void container_end_process(struct container *c, int exit_code, int64_t finished_ns)
+{
+	c->exit_code = exit_code;
+	c->finished_ns = finished_ns;
+	c->pid = 0;
+	c->paused = false;
+	if (c->health)
+		c->health = health_suspended(c->health);
+}
+
+void container_emit_die(struct container *c, const struct container *before)
+{
+	/* STARTING: it ended before we heard that it ran, and started_ns is of a former run. */
+	int64_t ran_s = before->state == CONTAINER_STARTING ? 0 : (c->finished_ns - c->started_ns) / 1000000000;
+	json_t *attributes = container_event_attributes(c);
+
+	json_object_set_new(attributes, "exitCode", json_sprintf("%d", c->exit_code));
+	json_object_set_new(attributes, "execDuration", json_sprintf("%lld", (long long)(ran_s > 0 ? ran_s : 0)));
+	emit(c, "die", attributes);
+}
+
 int container_set_exited(struct container *c, int exit_code, int64_t finished_ns, bool incomplete,
 			 struct err *err)
 {
 	struct container before = *c;
-	json_t *attributes;
-	int64_t ran_s;
 
 	if (!is_live(c))
 		return 0; /* the agent and Cloud Run may both tell us: the first one counts */
 	if (c->state != CONTAINER_REMOVING)
 		c->state = CONTAINER_EXITED;
-	c->exit_code = exit_code;
-	c->finished_ns = finished_ns;
+	container_end_process(c, exit_code, finished_ns);
 	c->output_incomplete = incomplete;
-	c->pid = 0;
-	if (commit(c, &before, err) < 0)
+	c->restarting = false;
+	if (container_commit(c, &before, err) < 0)
 		return -1;
-	wake(c, WAIT_NOT_RUNNING);
-	wake(c, WAIT_NEXT_EXIT);
-	/* STARTING: it ended before we heard that it ran, and started_ns is of a former run. */
-	ran_s = before.state == CONTAINER_STARTING ? 0 : (finished_ns - c->started_ns) / 1000000000;
-	attributes = container_event_attributes(c);
-	json_object_set_new(attributes, "exitCode", json_sprintf("%d", exit_code));
-	json_object_set_new(attributes, "execDuration", json_sprintf("%lld", (long long)(ran_s > 0 ? ran_s : 0)));
-	emit(c, "die", attributes);
+	container_wake(c, WAIT_NOT_RUNNING);
+	container_wake(c, WAIT_NEXT_EXIT);
+	if (!before.restarting || before.finished_ns != finished_ns)
+		container_emit_die(c, &before);
 	return 0;
 }
 
@@ -594,7 +638,7 @@ int container_set_removing(struct container *c, struct err *err)
 	struct container before = *c;
 
 	c->state = CONTAINER_REMOVING;
-	return commit(c, &before, err);
+	return container_commit(c, &before, err);
 }
 
 void container_remove(struct container *c)
@@ -614,9 +658,9 @@ void container_remove(struct container *c)
 	HASH_DELETE(hh_id, t->by_id, c);
 	HASH_DELETE(hh_name, t->by_name, c);
 	pending_files_forget(t->g->pending_files, c->id);
-	wake(c, WAIT_NOT_RUNNING);
-	wake(c, WAIT_NEXT_EXIT);
-	wake(c, WAIT_REMOVED);
+	container_wake(c, WAIT_NOT_RUNNING);
+	container_wake(c, WAIT_NEXT_EXIT);
+	container_wake(c, WAIT_REMOVED);
 	container_emit(c, "destroy");
 	container_free(c);
 }
@@ -625,6 +669,12 @@ void container_remove(struct container *c)
 
 const char *container_state_name(const struct container *c)
 {
+	if (c->state == CONTAINER_REMOVING)
+		return stored_state[c->state];
+	if (c->restarting)
+		return "restarting";
+	if (c->paused)
+		return "paused";
 	if (c->state == CONTAINER_STARTING)
 		return c->started_ns ? "exited" : "created";
 	return stored_state[c->state];
@@ -632,7 +682,16 @@ const char *container_state_name(const struct container *c)
 
 bool container_is_running(const struct container *c)
 {
-	return c->state == CONTAINER_RUNNING;
+	return c->state == CONTAINER_RUNNING || (c->state == CONTAINER_STARTING && c->restarting);
+}
+
+int container_check_process(const struct container *c, struct err *err)
+{
+	if (!container_is_running(c))
+		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	if (c->restarting)
+		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
+	return 0;
 }
 
 struct container_waiter *container_wait(struct container *c, enum wait_condition cond, container_wait_cb *fn,

@@ -6,7 +6,9 @@
  *      └──────────────────┘                         ▼                                 ▼
  *                                                removing ─────────────────────────▶ (removed)
  *
- * Docker shows "starting" as "created" (first start) or "exited". Loop thread only. */
+ * Docker shows "starting" as "created" (first start) or "exited". A running one may also be paused, or
+ * restarting: main has ended and is run again by the restart policy. Docker calls both running. That is
+ * container_run.c; a restart that needs a new execution is "starting" and restarting. Loop thread only. */
 #ifndef STATE_CONTAINER_H
 #define STATE_CONTAINER_H
 
@@ -45,7 +47,13 @@ struct container {
 	uint32_t pid;
 	bool output_incomplete;     /* the agent was lost before its last byte */
 	uint64_t runs;              /* starts so far */
-	int restart_count;
+	bool paused, restarting;
+	int restart_count;          /* by the policy, since the last docker start */
+	int restart_base;           /* of these, before the present execution */
+	bool stopped_by_hand;       /* since then: docker stop or kill; what unless-stopped looks at */
+	bool exit_on_next;          /* since then: no restart whatever the policy says */
+	json_t *health;             /* Docker's State.Health (state/health.h), or NULL */
+	int64_t memory_limit;       /* of the present execution, in bytes */
 
 	/* Cloud Run and the agent of the present run. */
 	char *job, *execution;      /* short names; NULL if none */
@@ -85,12 +93,13 @@ int container_rename(struct container *c, const char *name, struct err *err);
 struct log *container_log(struct container *c, struct err *err);
 
 /* Transitions; each stores, then wakes waiters and emits. -1 only if the store fails. */
-int container_set_starting(struct container *c, const char *token, struct err *err); /* runs++, stores job=NULL */
+/* runs++, stores job=NULL. A container that is restarting keeps its count. */
+int container_set_starting(struct container *c, const char *token, struct err *err);
 int container_set_job(struct container *c, const char *job, const char *execution, struct err *err);
 int container_set_start_failed(struct container *c, int exit_code, const char *sentence, struct err *err);
 int container_set_running(struct container *c, uint32_t pid, int64_t started_ns, struct err *err);
-/* Emits die (and nothing else). incomplete: output may be missing. Told twice, the first one counts.
- * While REMOVING the state stays so. */
+/* Emits die (and nothing else), unless it was restarting and this is the exit known already.
+ * incomplete: output may be missing. Told twice, the first one counts. While REMOVING the state stays so. */
 int container_set_exited(struct container *c, int exit_code, int64_t finished_ns, bool incomplete, struct err *err);
 int container_set_removing(struct container *c, struct err *err);
 /* Deletes record and log, wakes everybody, emits destroy; c is gone. The tunnel is dropped before;
@@ -98,8 +107,19 @@ int container_set_removing(struct container *c, struct err *err);
 void container_remove(struct container *c);
 int container_save(struct container *c, struct err *err); /* after a change to config or host_config */
 
-const char *container_state_name(const struct container *c);  /* "created" "running" "exited" "removing" */
-bool container_is_running(const struct container *c);
+/* During a run (container_run.c). Main has ended and the policy runs it again: emits die, wakes waiters;
+ * container_set_running follows, or container_set_exited. count: RestartCount from now on. */
+int container_set_restarting(struct container *c, int exit_code, int64_t finished_ns, int count, struct err *err);
+int container_set_paused(struct container *c, bool paused, struct err *err);       /* emits pause, unpause */
+int container_set_health(struct container *c, json_t *health, struct err *err);    /* stolen; emits health_status */
+/* docker stop or kill. for_good: whatever the policy says. */
+int container_set_stop_asked(struct container *c, bool for_good, struct err *err);
+int container_set_host_config(struct container *c, json_t *host_config, struct err *err); /* stolen; emits update */
+
+const char *container_state_name(const struct container *c);  /* as Docker's State.Status */
+bool container_is_running(const struct container *c);         /* as Docker's State.Running: also paused, restarting */
+/* ERR_CONFLICT in dockerd's words: what only a container with a living main process can do. */
+int container_check_process(const struct container *c, struct err *err);
 
 /* Waiters: for docker wait, attach, logs -f, stop. fn runs once, from the loop (deferred), with the
  * exit code; removed tells why. Conditions as Docker names them. */

@@ -452,3 +452,138 @@ Test(container, its_log_goes_with_it)
 	container_remove(containers_find(f.g.containers, "web", NULL));
 	cr_expect_neq(access(path, F_OK), 0, "also when it was not opened since the restart");
 }
+
+/* ---- during a run ---- */
+
+static struct container *fixture_checked(const char *name)
+{
+	struct container *c = fixture_container(name);
+
+	json_object_set_new(c->config, "Healthcheck", json_pack("{s:[s,s]}", "Test", "CMD", "true"));
+	return c;
+}
+
+Test(container, a_restart_is_an_exit_and_a_start)
+{
+	struct container *c = fixture_container("again");
+	struct told first = {0}, next = {0};
+
+	run(c);
+	container_wait(c, WAIT_NOT_RUNNING, on_wait, &first);
+	container_wait(c, WAIT_NEXT_EXIT, on_wait, &next);
+	cr_assert_eq(container_set_restarting(c, 3, 101 * SECOND, 1, NULL), 0);
+	cr_expect_str_eq(fixture_last_action(), "die");
+	cr_expect_str_eq(attribute("exitCode"), "3");
+	fixture_turn();
+	cr_expect_eq(first.times, 1);
+	cr_expect_eq(next.times, 1);
+	cr_expect_eq(next.code, 3);
+	cr_expect_str_eq(container_state_name(c), "restarting");
+	cr_expect(container_is_running(c));
+	cr_expect_eq(c->pid, 0);
+	cr_expect_eq(c->restart_count, 1);
+	cr_expect_eq(container_check_process(c, NULL), -1);
+	fixture_reopen();
+	c = containers_find(f.g.containers, "again", NULL);
+	cr_expect_str_eq(container_state_name(c), "restarting");
+	cr_assert_eq(container_set_running(c, 9, 102 * SECOND, NULL), 0);
+	cr_expect_str_eq(fixture_last_action(), "start");
+	cr_expect_str_eq(container_state_name(c), "running");
+	cr_expect_eq(c->restart_count, 1);
+	cr_expect_eq(c->finished_ns, 101 * SECOND);
+}
+
+Test(container, who_waits_while_it_restarts_is_told_of_the_next_exit_or_the_end)
+{
+	struct container *c = fixture_container("again");
+	struct told told = {0};
+	size_t events;
+
+	run(c);
+	container_set_restarting(c, 3, 101 * SECOND, 1, NULL);
+	container_wait(c, WAIT_NOT_RUNNING, on_wait, &told);
+	fixture_turn();
+	cr_expect_eq(told.times, 0);
+	events = events_history(f.g.events);
+	cr_assert_eq(container_set_exited(c, 3, 101 * SECOND, false, NULL), 0);
+	cr_expect_eq(events_history(f.g.events), events, "this exit has been told");
+	fixture_turn();
+	cr_expect_eq(told.times, 1);
+	cr_expect_str_eq(container_state_name(c), "exited");
+}
+
+Test(container, a_start_by_hand_counts_afresh_and_one_by_the_policy_goes_on)
+{
+	struct container *c = fixture_container("again");
+
+	run(c);
+	container_set_restarting(c, 3, 101 * SECOND, 4, NULL);
+	container_set_stop_asked(c, true, NULL);
+	container_set_starting(c, "secret", NULL);
+	cr_expect_eq(c->restart_count, 4);
+	cr_expect_eq(c->restart_base, 4);
+	cr_expect(c->exit_on_next);
+	cr_expect(container_is_running(c), "for Docker it runs all the time");
+	cr_expect_str_eq(container_state_name(c), "restarting");
+	container_set_running(c, 8, 103 * SECOND, NULL);
+	container_set_exited(c, 0, 104 * SECOND, false, NULL);
+	container_set_starting(c, "secret", NULL);
+	cr_expect_eq(c->restart_count, 0);
+	cr_expect_not(c->exit_on_next);
+	cr_expect_not(c->stopped_by_hand);
+}
+
+Test(container, pause_is_kept_and_ends_with_the_process)
+{
+	struct container *c = fixture_container("ice");
+
+	run(c);
+	cr_assert_eq(container_set_paused(c, true, NULL), 0);
+	cr_expect_str_eq(fixture_last_action(), "pause");
+	cr_expect_str_eq(container_state_name(c), "paused");
+	fixture_reopen();
+	c = containers_find(f.g.containers, "ice", NULL);
+	cr_expect(c->paused);
+	cr_assert_eq(container_set_paused(c, false, NULL), 0);
+	cr_expect_str_eq(fixture_last_action(), "unpause");
+	container_set_paused(c, true, NULL);
+	stop(c, 137);
+	cr_expect_not(c->paused);
+	cr_expect_str_eq(container_state_name(c), "exited");
+}
+
+Test(container, health_begins_with_a_run_and_is_told_when_it_changes)
+{
+	struct container *c = fixture_checked("well");
+
+	cr_expect_null(c->health);
+	run(c);
+	cr_expect_str_eq(json_string_value(json_object_get(c->health, "Status")), "starting");
+	cr_assert_eq(container_set_health(c, json_pack("{s:s,s:[i]}", "Status", "healthy", "Log", 1), NULL), 0);
+	cr_expect_str_eq(fixture_last_action(), "health_status: healthy");
+	container_set_health(c, json_pack("{s:s,s:[i,i]}", "Status", "healthy", "Log", 1, 2), NULL);
+	cr_expect_eq(events_history(f.g.events), 3, "create, start, one health_status");
+	fixture_reopen();
+	c = containers_find(f.g.containers, "well", NULL);
+	stop(c, 0);
+	cr_expect_str_eq(json_string_value(json_object_get(c->health, "Status")), "unhealthy");
+	run(c);
+	cr_expect_str_eq(json_string_value(json_object_get(c->health, "Status")), "starting");
+	cr_expect_eq(json_array_size(json_object_get(c->health, "Log")), 2);
+}
+
+Test(container, a_refused_change_leaves_health_and_settings_alone)
+{
+	struct container *c = fixture_checked("well");
+
+	run(c);
+	fixture_break_record(&c->version);
+	cr_expect_eq(container_set_health(c, json_pack("{s:s}", "Status", "healthy"), NULL), -1);
+	cr_expect_eq(container_set_host_config(c, json_pack("{s:i}", "Memory", 7), NULL), -1);
+	cr_expect_eq(container_set_paused(c, true, NULL), -1);
+	cr_expect_eq(container_set_restarting(c, 1, 101 * SECOND, 1, NULL), -1);
+	cr_expect_str_eq(json_string_value(json_object_get(c->health, "Status")), "starting");
+	cr_expect_null(json_object_get(c->host_config, "Memory"));
+	cr_expect_str_eq(container_state_name(c), "running");
+	cr_expect_eq(c->restart_count, 0);
+}
