@@ -33,6 +33,7 @@ struct packing {
 		Tunnel__Begin begin;
 		Tunnel__RestartPolicy restart_policy;
 		Tunnel__Restarting restarting;
+		Tunnel__Leave leave;
 	} body;
 	Tunnel__ExitStatus status;
 	struct packed_proc {
@@ -241,6 +242,9 @@ static void pack(struct packing *pk, const struct control *c)
 		pk->body.restarting.status = &pk->status;
 		pk->body.restarting.count = c->restarting.count;
 		pk->body.restarting.delay_ms = c->restarting.delay_ms;
+		return;
+	case CONTROL_LEAVE:
+		PACK_BODY(LEAVE, leave);
 		return;
 	}
 	assert(!"a control type of ours");
@@ -493,6 +497,9 @@ static int take(const Tunnel__Control *m, struct control *ret, struct err *err)
 		ret->restarting.count = m->restarting->count;
 		ret->restarting.delay_ms = m->restarting->delay_ms;
 		return take_status(m->restarting->status, &ret->restarting.status, err);
+	case TUNNEL__CONTROL__BODY_LEAVE:
+		ret->type = CONTROL_LEAVE;
+		return 0;
 	default:
 		return err_set(err, ERR_UNSUPPORTED, "control message of an unknown type");
 	}

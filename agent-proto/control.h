@@ -121,6 +121,7 @@ enum control_type {
 	CONTROL_HELLO, CONTROL_WELCOME, CONTROL_PING, CONTROL_PONG, CONTROL_GOAWAY,   /* link */
 	CONTROL_EXEC, CONTROL_STARTED, CONTROL_EXIT, CONTROL_EXIT_ACK,                /* session */
 	CONTROL_SIGNAL, CONTROL_RESIZE, CONTROL_BEGIN, CONTROL_RESTART_POLICY, CONTROL_RESTARTING,
+	CONTROL_LEAVE,
 };
 
 struct control {
@@ -141,6 +142,7 @@ struct control {
 		/* main has ended (status, its output delivered up to final_offset) and STARTED follows
 		 * after delay_ms, unless the policy changes: then EXIT does. */
 		struct { struct exit_status status; uint32_t count, delay_ms; } restarting;
+		/* CONTROL_LEAVE has no fields: nobody needs the agent once main has ended. */
 	};
 };
 

@@ -713,6 +713,13 @@ int tunnel_set_restart_policy(struct tunnel *t, const struct restart_policy *pol
 	return session_send(t->session, &c, err);
 }
 
+int tunnel_leave(struct tunnel *t, struct err *err)
+{
+	struct control c = { .type = CONTROL_LEAVE, .channel = MAIN_CHANNEL };
+
+	return session_send(t->session, &c, err);
+}
+
 int tunnel_signal(struct tunnel *t, uint32_t channel, int number, struct err *err)
 {
 	struct control c = { .type = CONTROL_SIGNAL, .channel = channel, .signal.number = number };

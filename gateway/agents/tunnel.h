@@ -94,6 +94,8 @@ void tunnel_main_input_unwait(struct tunnel *t, void *ctx);
 /* main is held by its spec until this; more than once is fine. */
 int tunnel_begin_main(struct tunnel *t, struct err *err);
 int tunnel_set_restart_policy(struct tunnel *t, const struct restart_policy *policy, struct err *err);
+/* Main has ended or will: the agent need not stay for tools (spec key stayMs). */
+int tunnel_leave(struct tunnel *t, struct err *err);
 int tunnel_signal(struct tunnel *t, uint32_t channel, int number, struct err *err);
 int tunnel_resize(struct tunnel *t, uint32_t channel, uint16_t rows, uint16_t cols, struct err *err);
 

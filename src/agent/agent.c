@@ -2,7 +2,7 @@
  *
  * Order of a run: listen, start the main process, dial. The main process never waits for a link, and
  * no link that goes away touches a process. After its end we linger until the gateway has every byte
- * and the exit, within bounds (R11). */
+ * and the exit, within bounds (R11), and after that as long as we were told to be there for tools. */
 #include "agent.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@
  * the main process gets eight of them, the rest is for its last output and its exit. */
 #define TERM_KILL_MS 8000
 #define TERM_LEAVE_MS 9000
+#define TOOL_AWAIT_MS (10 * 60 * 1000) /* a tool that runs when we would leave */
 #define NEVER UINT64_MAX
 
 static const int signals[] = {SIGCHLD, SIGTERM, SIGINT,  SIGHUP,  SIGQUIT,
@@ -39,7 +41,9 @@ struct run {
 	uv_timer_t deadline;
 	uint64_t kill_ms;        /* end the main process then */
 	uint64_t leave_ms;       /* leave then, whatever is unconfirmed */
-	bool lingering, leaving, late, terminated;
+	uint64_t stay_ms;        /* all is confirmed; leave then if no tool runs */
+	uint64_t alone_ms;       /* since when main is held and no gateway is there; 0: one is */
+	bool lingering, staying, leaving, late, terminated, dismissed;
 	int life_line;           /* socket to the sidecar; its closing tells it that we are gone */
 };
 
@@ -65,6 +69,13 @@ static void on_writable(void *ctx, struct stream *st)
 	/* Tells only of space after none at all; procs_unblock looks after every frame instead. */
 }
 
+/* Nobody needs us once all is confirmed. */
+static void dismiss(struct run *r)
+{
+	r->dismissed = true;
+	r->stay_ms = r->staying ? clock_mono_ms() : NEVER;
+}
+
 static void on_control(void *ctx, const struct control *c)
 {
 	struct run *r = ctx;
@@ -82,6 +93,15 @@ static void on_control(void *ctx, const struct control *c)
 		break;
 	case CONTROL_EXIT_ACK:
 		procs_exit_acked(t, c->channel);
+		break;
+	case CONTROL_BEGIN:
+		procs_begin_main(t);
+		break;
+	case CONTROL_RESTART_POLICY:
+		procs_set_restart(t, &c->restart_policy);
+		break;
+	case CONTROL_LEAVE:
+		dismiss(r);
 		break;
 	case CONTROL_GOAWAY:
 		links_replace(r->a.links, c->goaway.reconnect_within_ms);
@@ -122,10 +142,35 @@ static bool stays(const struct run *r)
 static void begin_linger(struct run *r)
 {
 	r->lingering = true;
-	links_hurry(r->a.links);
+	links_hurry(r->a.links, true);
 	if (!stays(r))
 		r->leave_ms = sooner(r->leave_ms, clock_mono_ms() + r->a.cfg->linger_ms);
 	arm_deadline(r);
+}
+
+/* The gateway has all of the main process and the execs. From here on only tools keep us. */
+static void begin_stay(struct run *r)
+{
+	r->staying = true;
+	if (!r->terminated)
+		r->leave_ms = NEVER;
+	links_hurry(r->a.links, false);
+	if (stays(r))
+		r->stay_ms = NEVER;
+	else
+		r->stay_ms = clock_mono_ms() + (r->terminated || r->dismissed ? 0 : r->a.cfg->stay_ms);
+	arm_deadline(r);
+}
+
+/* A tool's end is awaited, and that its last bytes arrive. */
+static uint64_t stay_limit(const struct run *r)
+{
+	struct session_stats stats;
+
+	if (procs_tools(r->a.procs))
+		return r->stay_ms + TOOL_AWAIT_MS;
+	session_stats(r->a.session, &stats);
+	return r->stay_ms + (stats.replay_bytes ? r->a.cfg->linger_ms : 0);
 }
 
 static void leave(struct run *r, bool late)
@@ -135,11 +180,31 @@ static void leave(struct run *r, bool late)
 	uv_stop(&r->a.loop);
 }
 
+/* A held main process that nobody begins is no reason to be here for ever. */
+static void check_hold(struct run *r, uint64_t now)
+{
+	bool alone = procs_main_held(r->a.procs) && !session_link_up(r->a.session);
+
+	if (!alone) {
+		r->alone_ms = 0;
+		return;
+	}
+	if (!r->alone_ms) {
+		r->alone_ms = now;
+		arm_deadline(r);
+	}
+	if (links_hopeless(r->a.links))
+		procs_end_held_main(r->a.procs, "the gateway does not want this container");
+	else if (now - r->alone_ms >= r->a.cfg->hold_ms)
+		procs_end_held_main(r->a.procs, "the gateway did not say in time that the container may begin");
+}
+
 /* Once per loop round, after everything that could have changed it. */
 static void check_end(struct run *r)
 {
 	uint64_t now = clock_mono_ms();
 
+	check_hold(r, now);
 	if (!r->lingering && procs_main_exit(r->a.procs))
 		begin_linger(r);
 	if (!r->lingering && now >= r->kill_ms) {
@@ -150,11 +215,16 @@ static void check_end(struct run *r)
 	}
 	if (r->leaving)
 		return;
-	if (r->lingering && !stays(r) &&
-	    (procs_settled(r->a.procs) || links_hopeless(r->a.links)))
-		leave(r, !procs_settled(r->a.procs));
+	if (r->lingering && !r->staying && procs_settled(r->a.procs))
+		begin_stay(r);
+	if (r->lingering && !stays(r) && links_hopeless(r->a.links))
+		leave(r, !r->staying);
+	else if (r->staying && r->stay_ms != NEVER && now >= r->stay_ms && now >= stay_limit(r))
+		leave(r, false);
 	else if (now >= r->leave_ms)
-		leave(r, true);
+		leave(r, !r->staying);
+	else if (r->staying && now >= r->stay_ms)
+		arm_deadline(r); /* what is awaited may have changed */
 }
 
 static void on_deadline(uv_timer_t *h)
@@ -166,6 +236,10 @@ static void arm_deadline(struct run *r)
 {
 	uint64_t at = sooner(r->lingering ? NEVER : r->kill_ms, r->leave_ms), now = clock_mono_ms();
 
+	if (r->staying && r->stay_ms != NEVER)
+		at = sooner(at, now < r->stay_ms ? r->stay_ms : stay_limit(r));
+	if (r->alone_ms)
+		at = sooner(at, r->alone_ms + r->a.cfg->hold_ms);
 	uv_update_time(&r->a.loop);
 	if (at == NEVER)
 		uv_timer_stop(&r->deadline);
@@ -191,9 +265,12 @@ static void on_terminate(struct run *r)
 	if (!r->terminated)
 		r->kill_ms = now + TERM_KILL_MS;
 	r->terminated = true;
+	procs_set_restart(r->a.procs, &(struct restart_policy){RESTART_NO, 0});
+	if (r->staying)
+		dismiss(r);
 	r->leave_ms = sooner(r->leave_ms, now + TERM_LEAVE_MS);
 	procs_signal(r->a.procs, MAIN_CHANNEL, r->a.cfg->stop_signal);
-	links_hurry(r->a.links);
+	links_hurry(r->a.links, true);
 	arm_deadline(r);
 }
 
@@ -278,6 +355,7 @@ static int set_up(struct run *r, const struct config *cfg, struct err *err)
 	a->cfg = cfg;
 	random_bytes(boot_id, sizeof(boot_id));
 	raise_nofile(a);
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what the container starts stays below us: walk.h */
 	r->life_line = connect_life_line(cfg->sidecar_port);
 	uv_loop_init(&a->loop);
 	a->session = session_new(SESSION_AGENT, boot_id, &session_ops, r);
@@ -291,7 +369,7 @@ static int set_up(struct run *r, const struct config *cfg, struct err *err)
 	uv_prepare_init(&a->loop, &r->prepare);
 	uv_timer_init(&a->loop, &r->deadline);
 	r->prepare.data = r->deadline.data = r;
-	r->kill_ms = r->leave_ms = NEVER;
+	r->kill_ms = r->leave_ms = r->stay_ms = NEVER;
 	watch_signals(r);
 	if (cfg->listen_host && !(a->serve = serve_new(a, err)))
 		return err_wrap(err, "listen for the gateway");
@@ -357,7 +435,7 @@ int agent_run(const struct config *cfg)
 		tear_down(&r);
 		return code;
 	}
-	procs_start_main(r.a.procs, &cfg->main);
+	procs_start_main(r.a.procs);
 	links_dial(r.a.links);
 	uv_prepare_start(&r.prepare, on_prepare);
 	while (!r.leaving)

@@ -124,9 +124,32 @@ static int spec_number(const json_t *root, const char *key, int64_t max, int64_t
 	return 0;
 }
 
+static int spec_restart(const json_t *root, struct restart_policy *ret, struct err *err)
+{
+	static const char *const when[] = {
+		[RESTART_NO] = "no", [RESTART_ON_FAILURE] = "on-failure", [RESTART_ALWAYS] = "always"};
+	const json_t *v = json_object_get(root, "restart");
+	AUTO_FREE char *name = NULL;
+	int64_t max = 0;
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_object(v))
+		return err_set(err, ERR_INVALID, "\"restart\" is not an object");
+	if (spec_string(v, "when", &name, err) < 0 || spec_number(v, "maxRetries", INT32_MAX, &max, err) < 0)
+		return err_wrap(err, "\"restart\"");
+	for (size_t i = 0; name && i < sizeof(when) / sizeof(*when); i++)
+		if (strcmp(when[i], name) == 0) {
+			*ret = (struct restart_policy){.when = i, .max_retries = (uint32_t)max};
+			return 0;
+		}
+	return err_set(err, ERR_INVALID, "\"restart\": want \"when\" to be no, on-failure or always");
+}
+
 static int spec_apply(const json_t *root, struct config *c, struct err *err)
 {
-	int64_t rows = 0, cols = 0, linger_ms = (int64_t)c->linger_ms;
+	int64_t rows = 0, cols = 0, linger_ms = (int64_t)c->linger_ms, hold_ms = (int64_t)c->hold_ms,
+		stay_ms = 0;
 	AUTO_FREE char *signal_text = NULL;
 
 	if (!json_is_object(root))
@@ -138,13 +161,19 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	    spec_string(root, "stopSignal", &signal_text, err) < 0 ||
 	    spec_number(root, "rows", UINT16_MAX, &rows, err) < 0 ||
 	    spec_number(root, "cols", UINT16_MAX, &cols, err) < 0 ||
-	    spec_number(root, "lingerMs", 3600000, &linger_ms, err) < 0)
+	    spec_number(root, "lingerMs", 3600000, &linger_ms, err) < 0 ||
+	    spec_number(root, "stayMs", 24 * 3600000, &stay_ms, err) < 0 ||
+	    spec_number(root, "holdMs", 24 * 3600000, &hold_ms, err) < 0 ||
+	    spec_restart(root, &c->restart, err) < 0)
 		return -1;
 	if (signal_text && *signal_text && (c->stop_signal = parse_signal(signal_text)) < 0)
 		return err_set(err, ERR_INVALID, "\"stopSignal\": no signal \"%.32s\"", signal_text);
 	c->main.rows = (uint16_t)rows;
 	c->main.cols = (uint16_t)cols;
 	c->linger_ms = (uint64_t)linger_ms;
+	c->stay_ms = (uint64_t)stay_ms;
+	c->hold_ms = (uint64_t)hold_ms;
+	c->hold = json_is_true(json_object_get(root, "hold"));
 	c->main.tty = json_is_true(json_object_get(root, "tty"));
 	c->main.open_stdin = json_is_true(json_object_get(root, "openStdin"));
 	c->stdin_once = json_is_true(json_object_get(root, "stdinOnce"));
@@ -329,7 +358,7 @@ static int check(struct config *c, struct err *err)
 int config_load(int argc, char *const argv[], char *const envp[], struct config *ret,
 		struct err *err)
 {
-	struct config c = {.log_level = LOG_LEVEL_WARN, .linger_ms = LINGER_MS,
+	struct config c = {.log_level = LOG_LEVEL_WARN, .linger_ms = LINGER_MS, .hold_ms = HOLD_MS,
 			   .stop_signal = SIGTERM, .sidecar_port = SIDECAR_PORT};
 
 	inherit_env(envp, &c.main.env);

@@ -13,6 +13,7 @@
 #define AGENT_LISTEN_PORT 9111
 #define SIDECAR_PORT 9112 /* the startup probe; the next port is the life line */
 #define LINGER_MS 60000
+#define HOLD_MS (10 * 60 * 1000)
 
 struct config {
 	char *container_id;          /* ours, as are all strings; "" if not given */
@@ -26,6 +27,10 @@ struct config {
 	uint16_t sidecar_port;       /* 0 = no sidecar to hold on to */
 	enum log_level log_level;
 	uint64_t linger_ms;
+	uint64_t stay_ms;            /* for tools, after all is confirmed */
+	bool hold;                   /* the main process waits for BEGIN, */
+	uint64_t hold_ms;            /* for so long while no gateway is there */
+	struct restart_policy restart;
 	bool keep_alive;             /* the predecessor's flag: stay when the main process has ended */
 	int stop_signal;             /* what Cloud Run's SIGTERM becomes for the main process */
 	struct exec_spec main;       /* argv, complete env, workdir, user, terminal */

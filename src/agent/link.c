@@ -340,10 +340,10 @@ void links_tick(struct links *l)
 	uv_timer_start(&l->tick, on_tick, next_ms > now ? next_ms - now : 1, 0);
 }
 
-void links_hurry(struct links *l)
+void links_hurry(struct links *l, bool hurry)
 {
-	l->hurried = true;
-	if (!l->current && !l->pending)
+	l->hurried = hurry;
+	if (hurry && !l->current && !l->pending)
 		retry_in(l, 0);
 }
 

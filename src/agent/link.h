@@ -27,8 +27,8 @@ void links_adopt(struct links *l, struct conn *conn, struct buf *leftover);
 void links_wake(struct links *l);                    /* the session has something to send */
 /* Once per loop round: pings, acknowledgements, silence. */
 void links_tick(struct links *l);
-/* Time is short: dial at once if down, and with short pauses from here on. */
-void links_hurry(struct links *l);
+/* Time is short: dial at once if down, and with short pauses until it is no longer so. */
+void links_hurry(struct links *l, bool hurry);
 /* We were frozen or moved: a link that has been silent since is not worth waiting for. */
 void links_suspect(struct links *l);
 /* The gateway asked us to come back within so many ms, keeping this link until then. */

@@ -1,5 +1,5 @@
 /* proc - see proc.h: the table, starting, ending. */
-#include "proc.h"
+#include "proc_table.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -15,20 +15,9 @@
 
 #define CODE_REFUSED 126
 
-struct procs {
-	struct agent *agent;
-	struct proc *by_channel, *by_id, *by_pid;
-	struct proc *acked;              /* list, oldest first; the main process is never in it */
-	struct proc *main;               /* also in by_channel */
-	struct exec_spec main_spec;      /* what execs inherit from */
-	struct outlet *blocked;
-	size_t unacked;                  /* exited rows the gateway has not confirmed */
-	uint32_t highest;                /* channel given out so far: never reused, whoever asks */
-};
-
 /* ---- telling the gateway ------------------------------------------------------------------------ */
 
-static void tell(struct procs *t, const struct control *c)
+void procs_tell(struct procs *t, const struct control *c)
 {
 	struct err err;
 
@@ -43,7 +32,7 @@ static void tell_started(struct proc *p)
 
 	c.started.pid = (uint32_t)p->pid;
 	c.started.started_ns = p->exit.started_ns;
-	tell(p->table, &c);
+	procs_tell(p->table, &c);
 }
 
 static void tell_exit(struct proc *p)
@@ -51,7 +40,7 @@ static void tell_exit(struct proc *p)
 	struct control c = {.type = CONTROL_EXIT, .channel = p->channel};
 
 	c.exit.status = p->exit;
-	tell(p->table, &c);
+	procs_tell(p->table, &c);
 }
 
 /* An EXEC that gets no row: its channel hears the reason, and nothing is started. */
@@ -64,7 +53,7 @@ static void refuse(struct procs *t, uint32_t channel, const char *why)
 	c.exit.status.finished_ns = clock_wall_ns();
 	c.exit.status.error = text;
 	log_warn("exec refused", "channel=%u reason=\"%s\"", channel, why);
-	tell(t, &c);
+	procs_tell(t, &c);
 }
 
 /* ---- rows --------------------------------------------------------------------------------------- */
@@ -77,7 +66,7 @@ static struct proc *find(const struct procs *t, uint32_t channel)
 	return p;
 }
 
-static struct proc *proc_new(struct procs *t, uint32_t channel, const char *exec_id)
+struct proc *proc_new(struct procs *t, uint32_t channel, const char *exec_id)
 {
 	struct proc *p = xcalloc(1, sizeof(*p));
 
@@ -122,10 +111,12 @@ static void forget_old_rows(struct procs *t)
 
 /* ---- the end ------------------------------------------------------------------------------------ */
 
-static void proc_finish(struct proc *p)
+void proc_finish(struct proc *p)
 {
 	timer_cancel(&p->drain);
 	proc_io_close(p);
+	if (main_goes_on(p))
+		return;
 	if (p->in) /* unless all of it was taken, this tells the sender to stop */
 		stream_close(p->in);
 	p->in = NULL;
@@ -135,13 +126,14 @@ static void proc_finish(struct proc *p)
 	}
 	p->state = PROC_EXITED;
 	p->exit.final_offset = p->out_end;
-	p->table->unacked++;
+	if (!p->tool)
+		p->table->unacked++;
 	log_info("process ended", "channel=%u pid=%d code=%d%s%s", p->channel, (int)p->pid, p->exit.code,
-		 p->exit.pipes_held ? " pipes_held=1" : "", p->exit.error ? " never_ran=1" : "");
+		 p->exit.pipes_held ? " pipes_held=1" : "", p->exit.started_ns ? "" : " never_ran=1");
 	tell_exit(p);
 }
 
-static void start_failed(struct proc *p, int code, const struct err *err)
+void proc_start_failed(struct proc *p, int code, const struct err *err)
 {
 	p->exit.code = code;
 	p->exit.error = xstrdup(err->msg);
@@ -176,19 +168,9 @@ void proc_output_ended(struct proc *p)
 		proc_finish(p);
 }
 
-/* The container is its main process: with it everything else ends, as the kernel does it for the
- * init of a pid namespace. */
-static void kill_the_rest(struct procs *t)
+static void count_running(struct proc *p, int by)
 {
-	struct proc *p, *tmp;
-
-	if (getpid() == 1) {
-		kill(-1, SIGKILL);
-		return;
-	}
-	kill(-t->main->pid, SIGKILL);
-	HASH_ITER(hh_pid, t->by_pid, p, tmp)
-		kill(-p->pid, SIGKILL);
+	*(p->tool ? &p->table->tools : &p->table->running) += (size_t)by;
 }
 
 static void proc_reaped(struct proc *p, int status)
@@ -196,6 +178,7 @@ static void proc_reaped(struct proc *p, int status)
 	struct procs *t = p->table;
 
 	HASH_DELETE(hh_pid, t->by_pid, p);
+	count_running(p, -1);
 	p->reaped = true;
 	p->reaped_ms = clock_mono_ms();
 	p->exit.finished_ns = clock_wall_ns();
@@ -206,8 +189,8 @@ static void proc_reaped(struct proc *p, int status)
 	} else {
 		p->exit.code = WEXITSTATUS(status);
 	}
-	if (p->channel == MAIN_CHANNEL)
-		kill_the_rest(t);
+	if (p == t->main)
+		main_reaped(p);
 	if (proc_io_ended(p)) {
 		proc_finish(p);
 		return;
@@ -232,7 +215,7 @@ void procs_reap(struct procs *t)
 
 /* ---- the beginning ------------------------------------------------------------------------------ */
 
-static int open_streams(struct proc *p, bool detach, struct err *err)
+int proc_open_streams(struct proc *p, bool detach, struct err *err)
 {
 	struct session *s = p->table->agent->session;
 
@@ -261,7 +244,7 @@ static void watch_ends(void *ctx, const struct spawned *ends)
 	proc_io_open(p, ends, p->table->agent->pump);
 }
 
-static void proc_start(struct proc *p, const struct exec_spec *spec)
+int proc_spawn(struct proc *p, const struct exec_spec *spec, int *ret_code, struct err *err)
 {
 	struct procs *t = p->table;
 	struct agent *a = t->agent;
@@ -275,32 +258,28 @@ static void proc_start(struct proc *p, const struct exec_spec *spec)
 		.ctx = p,
 	};
 	struct spawned s;
-	struct err err;
-	int code = CODE_REFUSED;
 
-	p->tty = spec->tty;
-	p->record_head = p->channel == MAIN_CHANNEL ? RECORD_HEADER + RECORD_TIME
-						    : spec->tty ? 0 : RECORD_HEADER;
-	if (open_streams(p, spec->detach, &err) < 0 || spawn(&opt, &s, &code, &err) < 0) {
-		start_failed(p, code, &err);
-		return;
-	}
+	if (spawn(&opt, &s, ret_code, err) < 0)
+		return -1;
 	p->pid = s.pid;
 	p->state = PROC_RUNNING;
 	p->exit.started_ns = clock_wall_ns();
 	HASH_ADD(hh_pid, t->by_pid, pid, sizeof(p->pid), p);
+	count_running(p, 1);
 	log_info("process started", "channel=%u pid=%d", p->channel, (int)p->pid);
 	tell_started(p);
+	return 0;
 }
 
-void procs_start_main(struct procs *t, const struct exec_spec *spec)
+static void start_exec(struct proc *p, const struct exec_spec *spec)
 {
-	strv_copy(&t->main_spec.env, &spec->env);
-	t->main_spec.workdir = xstrdup(spec->workdir);
-	t->main_spec.user = xstrdup(spec->user);
-	t->highest = MAIN_CHANNEL;
-	t->main = proc_new(t, MAIN_CHANNEL, "");
-	proc_start(t->main, spec);
+	struct err err;
+	int code = CODE_REFUSED;
+
+	p->tty = spec->tty;
+	p->record_head = spec->tty ? 0 : RECORD_HEADER;
+	if (proc_open_streams(p, spec->detach, &err) < 0 || proc_spawn(p, spec, &code, &err) < 0)
+		proc_start_failed(p, code, &err);
 }
 
 /* Our own program, as we are: nothing of the container has a say in it. */
@@ -342,6 +321,7 @@ void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
 {
 	struct exec_spec full;
 	uint8_t hash[32];
+	const char *why;
 	struct proc *p;
 
 	exec_spec_hash(spec, hash);
@@ -358,8 +338,8 @@ void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
 	forget_old_rows(t);
 	if (!*spec->exec_id) {
 		refuse(t, channel, "exec without an id");
-	} else if (t->main->reaped && !spec->tool) {
-		refuse(t, channel, "container is not running");
+	} else if (!spec->tool && (why = main_refuses_execs(t))) {
+		refuse(t, channel, why);
 	} else if (HASH_CNT(hh, t->by_channel) > EXEC_ROWS_MAX) {
 		refuse(t, channel, "too many execs at once");
 	} else {
@@ -370,7 +350,8 @@ void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec)
 			prepare_tool(spec, &full);
 		else
 			inherit_main(t, spec, &full);
-		proc_start(p, &full);
+		p->tool = spec->tool;
+		start_exec(p, &full);
 		exec_spec_release(&full);
 	}
 }
@@ -381,6 +362,8 @@ void procs_signal(struct procs *t, uint32_t channel, int sig)
 {
 	struct proc *p = find(t, channel);
 
+	if (p && p == t->main && main_takes_signal(t, sig))
+		return;
 	if (!p || p->state != PROC_RUNNING || p->reaped)
 		return; /* it ended before the signal came: EXIT is the answer */
 	if (sig < 1 || sig > 64 || kill(p->pid, sig) < 0)
@@ -391,6 +374,10 @@ void procs_resize(struct procs *t, uint32_t channel, uint16_t rows, uint16_t col
 {
 	struct proc *p = find(t, channel);
 
+	if (p && p == t->main) { /* also of the runs to come */
+		t->main_spec.rows = rows;
+		t->main_spec.cols = cols;
+	}
 	if (p)
 		proc_io_resize(p, rows, cols);
 }
@@ -403,7 +390,8 @@ void procs_exit_acked(struct procs *t, uint32_t channel)
 		return;
 	p->acked = true;
 	p->acked_ms = clock_mono_ms();
-	t->unacked--;
+	if (!p->tool)
+		t->unacked--;
 	if (p == t->main)
 		return; /* we wait for its last byte: the stream stays in our hands */
 	if (p->out)
@@ -423,8 +411,10 @@ void procs_on_fin(struct stream *st)
 {
 	struct proc *p = stream_user(st);
 
-	if (p && st == p->in)
-		proc_io_input_end(p);
+	if (!p || st != p->in)
+		return;
+	p->in_ended = true;
+	proc_io_input_end(p);
 }
 
 void procs_on_reset(struct stream *st)
@@ -471,7 +461,8 @@ void procs_list(const struct procs *t, struct hello *h)
 			continue;
 		row = &h->procs[h->n_procs++];
 		*row = (struct proc_row){.channel = p->channel, .state = p->state,
-					 .pid = (uint32_t)p->pid, .exit = p->exit};
+					 .pid = (uint32_t)p->pid, .exit = p->exit,
+					 .restarts = p == t->main ? t->restarts : 0};
 		row->exec_id = xstrdup(p->exec_id);
 		row->exit.error = xstrdup(p->exit.error);
 		memcpy(row->spec_hash, p->spec_hash, sizeof(row->spec_hash));
@@ -483,16 +474,21 @@ const struct exit_status *procs_main_exit(const struct procs *t)
 	return t->main->state == PROC_EXITED ? &t->main->exit : NULL;
 }
 
-bool procs_main_reaped(const struct procs *t)
+bool procs_main_held(const struct procs *t)
 {
-	return t->main->reaped;
+	return t->main->state == PROC_HELD;
+}
+
+unsigned procs_tools(const struct procs *t)
+{
+	return (unsigned)t->tools;
 }
 
 bool procs_settled(const struct procs *t)
 {
 	const struct proc *m = t->main;
 
-	return m->state == PROC_EXITED && !t->by_pid && t->unacked == 0 &&
+	return m->state == PROC_EXITED && !t->running && t->unacked == 0 &&
 	       (!m->out || stream_fin_acked(m->out));
 }
 
@@ -517,6 +513,6 @@ void procs_free(struct procs *t)
 		return;
 	HASH_ITER(hh, t->by_channel, p, tmp)
 		proc_free(p);
-	exec_spec_release(&t->main_spec);
+	main_release(t);
 	free(t);
 }

@@ -4,7 +4,13 @@
  *   STARTING ──spawn──> RUNNING ──exit, output drained──> EXITED ──EXIT_ACK, 10 min──> forgotten
  *       └────────── cannot start: 126, 127 ────────────────┘
  *
- * proc.c owns the table and the life cycle, proc_io.c the descriptors. Loop thread only. */
+ * and the main process, besides:
+ *
+ *   HELD ──BEGIN──> STARTING        RUNNING ──its restart policy──> RESTARTING ──pause──> STARTING
+ *     └──a signal, no gateway──> EXITED                                └──a signal, policy no──> EXITED
+ *
+ * proc.c owns the table and the life cycle, proc_main.c what only the main process does, proc_io.c the
+ * descriptors; proc_table.h is between them. Loop thread only. */
 #ifndef AGENT_PROC_H
 #define AGENT_PROC_H
 
@@ -50,7 +56,9 @@ struct proc {
 	uint64_t acked_ms;
 	struct exit_status exit;
 
+	bool tool;                       /* the agent's own program: it outlives the container */
 	struct stream *in, *out;         /* NULL when done with */
+	bool in_ended;                   /* all of in has come */
 	uint64_t out_end;                /* where out ended, once it is NULL */
 	bool tty;
 	uint8_t record_head;             /* 0, 8 or 16 bytes before each piece of output */
@@ -71,7 +79,11 @@ struct proc {
 struct procs *procs_new(struct agent *a);
 void procs_free(struct procs *t);        /* closes descriptors, kills no one; NULL is fine */
 
-void procs_start_main(struct procs *t, const struct exec_spec *spec);
+void procs_start_main(struct procs *t);  /* by the configuration: runs it or holds it */
+void procs_begin_main(struct procs *t);  /* if it is held */
+void procs_end_held_main(struct procs *t, const char *why); /* it will not be begun: 125 */
+/* From now on. RESTART_NO also ends a pause. */
+void procs_set_restart(struct procs *t, const struct restart_policy *policy);
 void procs_exec(struct procs *t, uint32_t channel, const struct exec_spec *spec);
 void procs_signal(struct procs *t, uint32_t channel, int sig);
 void procs_resize(struct procs *t, uint32_t channel, uint16_t rows, uint16_t cols);
@@ -81,8 +93,9 @@ void procs_reap(struct procs *t);        /* collect every ended child, ours or a
 void procs_list(const struct procs *t, struct hello *ret); /* appends the rows */
 /* NULL while the main process runs or its output is not yet drained. */
 const struct exit_status *procs_main_exit(const struct procs *t);
-bool procs_main_reaped(const struct procs *t);
-bool procs_settled(const struct procs *t); /* all has ended, and the gateway has all of it */
+bool procs_main_held(const struct procs *t);
+bool procs_settled(const struct procs *t); /* all but tools has ended, and the gateway has all of it */
+unsigned procs_tools(const struct procs *t); /* that run */
 uint64_t procs_main_unacked(const struct procs *t); /* output bytes not confirmed */
 
 /* Session callbacks. */
@@ -91,22 +104,5 @@ void procs_on_fin(struct stream *st);
 void procs_on_reset(struct stream *st);
 /* Windows may have opened: let those who waited for it read again. After every received frame. */
 void procs_unblock(struct procs *t);
-
-/* ---- between proc.c and proc_io.c --------------------------------------------------------------- */
-
-void proc_io_init(struct proc *p, struct tee tee[2]); /* tee NULL: no copy */
-void proc_io_open(struct proc *p, const struct spawned *s, struct pump *pump);
-size_t proc_io_input(struct proc *p, const uint8_t *data, size_t n); /* bytes taken */
-void proc_io_input_end(struct proc *p);  /* half-close: a pipe closes, a terminal stays */
-void proc_io_reaped(struct proc *p);     /* note what is owed, read it soon */
-bool proc_io_owes(const struct proc *p);
-bool proc_io_ended(const struct proc *p); /* all outlets are at their end */
-void proc_io_kick(struct proc *p);
-void proc_io_unblock(struct outlet **blocked);
-void proc_io_close(struct proc *p);
-int proc_io_resize(struct proc *p, uint16_t rows, uint16_t cols);
-
-struct outlet **procs_blocked(struct procs *t);
-void proc_output_ended(struct proc *p);  /* the last outlet is at its end */
 
 #endif

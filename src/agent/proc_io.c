@@ -11,7 +11,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
-#include "proc.h"
+#include "proc_table.h"
 
 #define CHUNK (64 * 1024)      /* read at once, at most */
 #define CHUNK_FIRST (8 * 1024) /* until a read fills it: most execs say little, and the replay buffer
@@ -159,7 +159,7 @@ static void on_tee_drained(void *ctx)
 static void input_refused(struct proc *p)
 {
 	pump_remove(&p->inlet);
-	if (p->in)
+	if (p->in && !(p == p->table->main && main_has_next_run(p->table)))
 		stream_reset(p->in, RESET_CANCELLED);
 }
 
@@ -178,6 +178,8 @@ size_t proc_io_input(struct proc *p, const uint8_t *data, size_t n)
 {
 	size_t done = 0;
 
+	if (main_waits(p))
+		return 0;
 	while (done < n && p->inlet.fd >= 0) {
 		ssize_t w = write(p->inlet.fd, data + done, n - done);
 

@@ -119,6 +119,8 @@ Test(config, a_broken_specification_is_refused_with_its_reason)
 		{"{\"user\":7}", "\"user\" is not a string"},
 		{"{\"rows\":70000}", "\"rows\" is not a number"},
 		{"{\"stopSignal\":\"NOPE\"}", "no signal"},
+		{"{\"restart\":{\"when\":\"often\"}}", "want \"when\" to be no"},
+		{"{\"restart\":1}", "not an object"},
 		{"{", "SOCKERLESS_AGENT_SPEC"},
 	};
 
@@ -128,6 +130,26 @@ Test(config, a_broken_specification_is_refused_with_its_reason)
 		refused(1, ARGV("true"), ARGV(TOKEN, spec), cases[i].why);
 	}
 	refused(1, ARGV("true"), ARGV(TOKEN, "SOCKERLESS_AGENT_SPEC=%%%"), "not base64");
+}
+
+Test(config, the_life_of_the_main_process)
+{
+	AUTO_FREE char *spec = coded("SOCKERLESS_AGENT_SPEC", "{\"hold\":true,\"holdMs\":5,\"stayMs\":7,"
+				     "\"restart\":{\"when\":\"on-failure\",\"maxRetries\":3}}");
+	struct config c = LOAD(ARGV(TOKEN, spec), "true");
+
+	cr_assert(c.hold);
+	cr_assert_eq(c.hold_ms, 5);
+	cr_assert_eq(c.stay_ms, 7);
+	cr_assert_eq(c.restart.when, RESTART_ON_FAILURE);
+	cr_assert_eq(c.restart.max_retries, 3);
+	config_release(&c);
+	c = LOAD(ARGV(TOKEN), "true");
+	cr_assert(!c.hold);
+	cr_assert_eq(c.hold_ms, 600000);
+	cr_assert_eq(c.stay_ms, 0);
+	cr_assert_eq(c.restart.when, RESTART_NO);
+	config_release(&c);
 }
 
 Test(config, what_cannot_work_is_refused_at_once)

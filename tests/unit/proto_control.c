@@ -126,6 +126,9 @@ Test(control, restart_messages_survive)
 	control_release(&back);
 	back = trip(&begin);
 	cr_assert_eq(back.type, CONTROL_BEGIN);
+	begin.type = CONTROL_LEAVE;
+	back = trip(&begin);
+	cr_assert_eq(back.type, CONTROL_LEAVE);
 }
 
 Test(control, tool_is_part_of_what_an_exec_is)
