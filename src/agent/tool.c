@@ -13,6 +13,8 @@ static const struct {
 	int (*run)(int argc, char *argv[]);
 } tools[] = {
 	{"connect", tool_connect},
+	{"get", tool_get},
+	{"stat", tool_stat},
 };
 
 int tool_fail(enum tool_exit code, const char *fmt, ...)
