@@ -1,0 +1,72 @@
+"""compare - two notes into the list of their differences.
+
+Values are compared, not only shapes. What cannot be equal (times, IDs, numbers that measure) becomes a
+word first: an ID the case knows becomes its name, so that references are compared too."""
+import fnmatch
+import re
+
+HEX = re.compile(r"(?<!sha256:)(?<![0-9a-zA-Z])(?:[0-9a-f]{64}|[0-9a-f]{12})(?![0-9a-zA-Z])")
+TIME = re.compile(r"\b(?!0001-)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+AGO = re.compile(r"\b(?:Less than a second|About a minute|\d+ (?:second|minute)s?)\b")
+# Numbers that measure something of this machine or this moment.
+MEASURED = {"Created", "time", "timeNano", "Pid", "PID", "SizeRw", "SizeRootFs", "SpaceReclaimed", "LayersSize",
+            "NFd", "NGoroutines", "NCPU", "MemTotal", "execDuration", "CreatedAt", "NEventsListener", "mtime"}
+
+
+def normal(value, known, key=None):
+    if isinstance(value, dict):
+        return {normal(k, known): normal(v, known, k) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [normal(v, known) for v in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if key in MEASURED and (isinstance(value, (int, float)) or str(value).isdigit()):
+        return f"<{type(value).__name__}>"
+    if not isinstance(value, str):
+        return value
+
+    def named(match):
+        text = match.group()
+        for full, name in known.items():
+            if full.startswith(text):
+                return name if len(text) == len(full) else f"<short {name[1:]}"
+        return "<hex>" if re.search("[a-f]", text) else text
+    return AGO.sub("<ago>", TIME.sub("<time>", HEX.sub(named, value)))
+
+
+def kind(value):
+    return type(value).__name__
+
+
+def differences(ours, theirs, path=""):
+    """[(path, ours, theirs)]; a missing member is '(absent)'."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        found = []
+        for key in sorted(ours.keys() | theirs.keys()):
+            where = f"{path}.{key}" if path else str(key)
+            if key not in ours:
+                found.append((where, "(absent)", theirs[key]))
+            elif key not in theirs:
+                found.append((where, ours[key], "(absent)"))
+            else:
+                found += differences(ours[key], theirs[key], where)
+        return found
+    if isinstance(ours, list) and isinstance(theirs, list):
+        found = []
+        if len(ours) != len(theirs):
+            return [(f"{path}.length", ours, theirs)]
+        for i, (a, b) in enumerate(zip(ours, theirs)):
+            found += differences(a, b, f"{path}.{i}")
+        return found
+    return [] if ours == theirs and kind(ours) == kind(theirs) else [(path, ours, theirs)]
+
+
+class Declared:
+    """One difference that is meant. case and path are shell patterns; row is a piece of the mapping page."""
+
+    def __init__(self, case, path, reason, row):
+        self.case, self.path, self.reason, self.row = case, path, reason, row
+        self.seen = 0
+
+    def covers(self, case, path):
+        return fnmatch.fnmatchcase(case, self.case) and fnmatch.fnmatchcase(path, self.path)
