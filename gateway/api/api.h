@@ -8,9 +8,9 @@ struct gateway;
 struct http_server;
 
 #define API_VERSION_MIN 24
-#define API_VERSION_MAX 47
+#define API_VERSION_MAX 55
 #define API_VERSION_MIN_TEXT "1.24"
-#define API_VERSION_MAX_TEXT "1.47"
+#define API_VERSION_MAX_TEXT "1.55"
 
 /* The server, listening nowhere yet. The gateway's other members must be there before a request is. */
 struct http_server *api_new(struct gateway *g, struct err *err);

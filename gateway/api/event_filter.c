@@ -5,11 +5,6 @@
 
 #include "base/mem.h"
 
-const char *const event_filter_keys[] = {
-	"config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret",
-	"service", "type", "volume", NULL,
-};
-
 static const char *string_of(json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));

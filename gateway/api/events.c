@@ -8,6 +8,7 @@
 #include "api/event_filter.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/version.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -22,6 +23,7 @@ struct watching {
 	struct events_watch *watch;
 	struct timer *until;
 	size_t queued;        /* bytes since the client last kept up; 0 = it does */
+	bool sequence;        /* RFC 7464: a record separator before every event */
 	bool too_slow;        /* to be cut after this round */
 	bool gone;
 };
@@ -58,15 +60,18 @@ static void cut(void *p)
 
 static void send_event(struct watching *w, json_t *event)
 {
-	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *text = NULL, *line = NULL;
+	json_t *shown;
 	size_t len;
 
 	if (w->too_slow || !event_filter_passes(&w->filters, event))
 		return;
-	text = json_dumps(event, JSON_COMPACT);
-	len = strlen(text);
-	text[len] = '\n';
-	w->queued = exchange_write(w->r->x, text, len + 1) ? 0 : w->queued + len;
+	shown = version_trim(json_copy(event), VERSION_EVENT, w->r->version);
+	text = json_dumps(shown, JSON_COMPACT);
+	json_decref(shown);
+	line = xasprintf("%s%s\n", w->sequence ? "\x1e" : "", text);
+	len = strlen(line);
+	w->queued = exchange_write(w->r->x, line, len) ? 0 : w->queued + len;
 	if (w->queued > EVENTS_QUEUED_MAX) {
 		w->too_slow = true;
 		loop_defer(w->r->g->loop, cut, w);
@@ -86,14 +91,19 @@ static void until_reached(void *p)
 	reply_end(w->r);
 }
 
-static int read_time(struct request *r, const char *key, int64_t *ret_ns, bool *ret_given, struct err *err)
+/* What the client may choose by Accept since API 1.52 (jsonl: 1.53); the bytes of the first three are the same. */
+static const char *media_type(struct request *r)
 {
-	AUTO_FREE char *text = request_query(r, key);
+	static const struct {
+		const char *name;
+		int first;
+	} types[] = {{"application/x-ndjson", 52}, {"application/jsonl", 53}, {"application/json-seq", 52}};
+	const char *accept = exchange_header(r->x, "Accept");
 
-	*ret_given = text && *text;
-	if (*ret_given && parse_docker_time(text, ret_ns) < 0)
-		return err_set(err, ERR_INVALID, "invalid value for %s: %s", key, text);
-	return 0;
+	for (size_t i = 0; accept && i < sizeof(types) / sizeof(types[0]); i++)
+		if (r->version >= types[i].first && strstr(accept, types[i].name))
+			return types[i].name;
+	return "application/json";
 }
 
 static void send_history(struct watching *w, int64_t since_ns, int64_t until_ns)
@@ -113,6 +123,7 @@ void events_get(struct request *r)
 {
 	struct watching *w = xcalloc(1, sizeof(*w));
 	AUTO_FREE char *text = request_query(r, "filters");
+	const char *type = media_type(r);
 	int64_t since_ns = 0, until_ns = INT64_MAX, now = clock_wall_ns();
 	bool since, until;
 	struct err err;
@@ -120,9 +131,10 @@ void events_get(struct request *r)
 	w->r = r;
 	r->state = w;
 	r->release = release;
-	if (read_time(r, "since", &since_ns, &since, &err) < 0 || read_time(r, "until", &until_ns, &until, &err) < 0 ||
-	    filters_parse(&w->filters, text, &err) < 0 ||
-	    filters_check(&w->filters, event_filter_keys, &err) < 0) {
+	w->sequence = strcmp(type, "application/json-seq") == 0;
+	/* Keys that no event has are ignored, as dockerd does. */
+	if (request_time(r, "since", &since_ns, &since, &err) < 0 ||
+	    request_time(r, "until", &until_ns, &until, &err) < 0 || filters_parse(&w->filters, text, &err) < 0) {
 		reply_err(r, &err);
 		return;
 	}
@@ -131,7 +143,7 @@ void events_get(struct request *r)
 			    (long long)(since_ns / 1000000000), (long long)(until_ns / 1000000000));
 		return;
 	}
-	reply_begin(r, "application/json");
+	reply_begin(r, type);
 	if (since)
 		send_history(w, since_ns, until_ns);
 	if (until && until_ns <= now) {

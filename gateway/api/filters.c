@@ -4,6 +4,8 @@
 #include <regex.h>
 #include <string.h>
 
+#include "base/parse.h"
+
 static json_t *values_of(const char *key, json_t *given, struct err *err)
 {
 	json_t *values, *item;
@@ -178,4 +180,28 @@ bool filters_labels(const struct filters *f, const char *key, json_t *labels)
 		if (!has_label(labels, wanted))
 			return false;
 	return true;
+}
+
+int filters_bool(const struct filters *f, const char *key, bool fallback, bool *ret, struct err *err)
+{
+	const char *v = filters_first(f, key);
+	bool yes = v && (strcmp(v, "true") == 0 || strcmp(v, "1") == 0);
+	bool no = v && (strcmp(v, "false") == 0 || strcmp(v, "0") == 0);
+
+	if (v && !yes && !no)
+		return err_set(err, ERR_INVALID, "invalid filter '%s=[%s]'", key, v);
+	*ret = v ? yes : fallback;
+	return 0;
+}
+
+int filters_until(const struct filters *f, int64_t now_ns, int64_t *ret_ns, struct err *err)
+{
+	const char *v = filters_first(f, "until");
+
+	*ret_ns = INT64_MAX;
+	if (json_object_size(filters_values(f, "until")) > 1)
+		return err_set(err, ERR_INVALID, "more than one until filter specified");
+	if (v && parse_docker_until(v, now_ns, ret_ns) < 0)
+		return err_set(err, ERR_INVALID, "failed to parse value as time or duration: \"%s\"", v);
+	return 0;
 }

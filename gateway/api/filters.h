@@ -28,5 +28,9 @@ bool filters_prefix(const struct filters *f, const char *key, const char *value)
 bool filters_regexp(const struct filters *f, const char *key, const char *value);
 /* Every "k" or "k=v" must be there. labels: an object of strings, or NULL. */
 bool filters_labels(const struct filters *f, const char *key, json_t *labels);
+/* The boolean key: "true", "1", "false" or "0"; fallback when it is not given. ERR_INVALID on anything else. */
+int filters_bool(const struct filters *f, const char *key, bool fallback, bool *ret, struct err *err);
+/* The time in "until", INT64_MAX when there is none. ERR_INVALID in dockerd's words, also on two of them. */
+int filters_until(const struct filters *f, int64_t now_ns, int64_t *ret_ns, struct err *err);
 
 #endif

@@ -69,6 +69,26 @@ int request_int(const struct request *r, const char *key, int64_t *ret, struct e
 	return 0;
 }
 
+int request_need_int(const struct request *r, const char *key, int64_t *ret, struct err *err)
+{
+	AUTO_FREE char *value = request_query(r, key);
+
+	if (!value || !*value)
+		return err_set(err, ERR_INVALID, "strconv.Atoi: parsing \"\": invalid syntax");
+	return request_int(r, key, ret, err);
+}
+
+int request_time(const struct request *r, const char *key, int64_t *ret_ns, bool *ret_given, struct err *err)
+{
+	AUTO_FREE char *text = request_query(r, key);
+
+	if (ret_given)
+		*ret_given = text && *text;
+	if (text && *text && parse_docker_time(text, ret_ns) < 0)
+		return err_set(err, ERR_INVALID, "strconv.ParseInt: parsing \"%s\": invalid syntax", text);
+	return 0;
+}
+
 /* "application/json", with or without parameters behind it. */
 static bool is_json(const char *content_type)
 {

@@ -39,6 +39,9 @@ char *request_query(const struct request *r, const char *key);
 bool request_flag(const struct request *r, const char *key);
 /* 0 with *ret untouched if absent or empty; -1 with dockerd's sentence (ERR_INVALID). */
 int request_int(const struct request *r, const char *key, int64_t *ret, struct err *err);
+/* The same for a number that must be given, and for a time (since, until). *ret_given may be NULL. */
+int request_need_int(const struct request *r, const char *key, int64_t *ret, struct err *err);
+int request_time(const struct request *r, const char *key, int64_t *ret_ns, bool *ret_given, struct err *err);
 
 /* The body as a JSON object, then fn; a body that is none is answered here. optional: a missing body
  * gives fn an empty object. The object is borrowed during fn. */

@@ -15,6 +15,9 @@ int parse_size(const char *s, int64_t *ret_bytes);          /* "512MiB", "4g", "
 bool parse_docker_bool(const char *s);
 /* Docker's since/until: unix seconds with an optional fraction, or RFC 3339. 0 or -1. */
 int parse_docker_time(const char *s, int64_t *ret_ns);
+/* Docker's "until" filters: the same, or a date with as much of its time as is given ("2024-05-01",
+ * "2024-05-01T10:00", in UTC), or a duration before now. 0 or -1. */
+int parse_docker_until(const char *s, int64_t now_ns, int64_t *ret_ns);
 /* Signal by number ("9") or name with or without SIG ("KILL", "SIGRTMIN+3"): 1..64, or -1. */
 int parse_signal(const char *s);
 const char *signal_name(int sig); /* "SIGTERM"; "SIG34" style for the unnamed */

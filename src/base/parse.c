@@ -156,11 +156,34 @@ int parse_docker_time(const char *s, int64_t *ret_ns)
 		unit /= 10;
 		frac += unit * (*s - '0');
 	}
+	/* Clients say "always" with a second far beyond what a clock of nanoseconds holds. */
 	if (__builtin_mul_overflow(sec, NS_PER_S, &ns) ||
 	    __builtin_add_overflow(ns, whole[0] == '-' ? -frac : frac, &ns))
-		return -1;
+		ns = sec < 0 ? INT64_MIN : INT64_MAX;
 	*ret_ns = ns;
 	return 0;
+}
+
+int parse_docker_until(const char *s, int64_t now_ns, int64_t *ret_ns)
+{
+	static const struct {
+		size_t len;
+		const char *rest;
+	} shortened[] = {{10, "T00:00:00Z"}, {13, ":00:00Z"}, {16, ":00Z"}, {19, "Z"}};
+	size_t n = strlen(s);
+	char full[40];
+	int64_t ms;
+
+	if (parse_duration_ms(s, &ms) == 0 && strcmp(s, "0") != 0)
+		return __builtin_mul_overflow(ms, 1000000, &ms) || __builtin_sub_overflow(now_ns, ms, ret_ns) ? -1 : 0;
+	for (size_t i = 0; i < sizeof(shortened) / sizeof(*shortened); i++) {
+		if (n != shortened[i].len)
+			continue;
+		snprintf(full, sizeof(full), "%s%s", s, shortened[i].rest);
+		if (clock_parse(full, ret_ns) == 0)
+			return 0;
+	}
+	return parse_docker_time(s, ret_ns);
 }
 
 static const char *const signal_names[SIGNAL_MAX + 1] = {
