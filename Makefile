@@ -5,6 +5,7 @@
 #   make check      unit tests, functional tests with the real docker client, fuzz corpora
 #   make unit       unit tests only
 #   make func       functional tests only (root: they run containers)
+#   make diff       the same requests to dockerd and to the gateway, compared (root)
 #   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
 #   make bench      ratios against a real dockerd, in the same run
 #   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
@@ -129,6 +130,10 @@ RUN_ENV = BUILD=$(B) IMAGES=$(O)/test-images
 func: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) tests/func/run
 
+# The same requests to dockerd and to the gateway, then the gateway's answers against the published documents.
+diff: all $(TEST_IMAGES)
+	$(Q)$(RUN_ENV) tests/diff/run
+
 demo-run: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) deploy/demo.sh
 
@@ -186,5 +191,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit help clean deps check check-run func demo demo-run bench lint fuzz fuzz-smoke test-images
+.PHONY: all unit help clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)

@@ -173,14 +173,24 @@ void container_kill(struct request *r)
 {
 	AUTO_FREE char *text = request_query(r, "signal");
 	int signal = text && *text ? parse_signal(text) : SIGNAL_KILL;
-	struct container *c = request_container(r);
+	struct container *c;
 	struct waiting *w;
+	int64_t number;
 	struct err err;
 
-	if (!c)
+	if (signal < 0 && parse_i64(text, &number) == 0 && number != 0) {
+		reply_error(r, ERR_INVALID, "Cannot kill container: %s: The linux daemon does not support signal %s",
+			    r->name, text);
 		return;
+	}
 	if (signal < 0) {
 		reply_error(r, ERR_INVALID, "Invalid signal: %s", text);
+		return;
+	}
+	c = containers_find(r->g->containers, r->name, &err);
+	if (!c) {
+		err_wrap(&err, "Cannot kill container: %s", r->name);
+		reply_err(r, &err);
 		return;
 	}
 	if (lifecycle_kill(r->g->lifecycle, c, signal, &err) < 0) {
@@ -221,7 +231,7 @@ void container_wait_for(struct request *r)
 	};
 	AUTO_FREE char *text = request_query(r, "condition");
 	struct container *c = request_container(r);
-	int cond = text && *text ? -1 : WAIT_NOT_RUNNING;
+	int cond = text && *text && r->version >= 30 ? -1 : WAIT_NOT_RUNNING; /* before 1.30 nobody read it */
 	struct waiting *w;
 
 	if (!c)
@@ -263,7 +273,7 @@ void container_resize(struct request *r)
 
 	if (!c)
 		return;
-	if (request_int(r, "h", &h, &err) < 0 || request_int(r, "w", &w, &err) < 0) {
+	if (request_need_int(r, "h", &h, &err) < 0 || request_need_int(r, "w", &w, &err) < 0) {
 		reply_err(r, &err);
 		return;
 	}
@@ -328,6 +338,7 @@ static void prune_next(struct request *r)
 		if (w->operation)
 			return;
 	}
+	events_emit(r->g->events, "container", "prune", "", json_pack("{s:s}", "reclaimed", "0"));
 	reply_json(r, 200, json_pack("{s:o, s:i}", "ContainersDeleted",
 				     json_array_size(w->removed) ? json_incref(w->removed) : json_null(),
 				     "SpaceReclaimed", 0));
@@ -338,19 +349,15 @@ void container_prune(struct request *r)
 	static const char *const allowed[] = {"label", "label!", "until", NULL};
 	AUTO_FREE char *text = request_query(r, "filters");
 	struct container **list;
-	int64_t until_ns = INT64_MAX;
+	int64_t until_ns;
 	struct waiting *w;
 	struct filters f;
 	struct err err;
 
-	if (filters_parse(&f, text, &err) < 0 || filters_check(&f, allowed, &err) < 0) {
+	if (filters_parse(&f, text, &err) < 0 || filters_check(&f, allowed, &err) < 0 ||
+	    filters_until(&f, clock_wall_ns(), &until_ns, &err) < 0) {
 		filters_release(&f);
 		reply_err(r, &err);
-		return;
-	}
-	if (filters_has(&f, "until") && parse_docker_time(filters_first(&f, "until"), &until_ns) < 0) {
-		reply_error(r, ERR_INVALID, "invalid filter 'until=%s'", filters_first(&f, "until"));
-		filters_release(&f);
 		return;
 	}
 	w = waiting_new(r);

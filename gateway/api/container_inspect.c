@@ -8,6 +8,7 @@
 #include "api/handlers.h"
 #include "api/network.h"
 #include "api/reply.h"
+#include "api/version.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "state/container.h"
@@ -80,18 +81,19 @@ void container_inspect(struct request *r)
 		return;
 	name = xasprintf("/%s", c->name);
 	container_argv(c, &path, &args);
-	o = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:O, "
+	o = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o, "
 		      "s:{s:n, s:s}, s:[], s:o, s:o}",
 		      "Id", c->id, "Created", clock_format(c->created_ns, 0, created), "Path", path, "Args", args,
 		      "State", state_json(c), "Image", c->image_id ? c->image_id : "", "ResolvConfPath", "",
 		      "HostnamePath", "", "HostsPath", "", "LogPath", "", "Name", name, "RestartCount",
 		      c->restart_count, "Driver", "cloudrun", "Platform", "linux", "MountLabel", "", "ProcessLabel", "",
-		      "AppArmorProfile", "", "ExecIDs", execs_ids(r->g->execs, c->id), "HostConfig", c->host_config,
+		      "AppArmorProfile", "", "ExecIDs", execs_ids(r->g->execs, c->id), "HostConfig",
+		      json_deep_copy(c->host_config),
 		      "GraphDriver", "Data", "Name", "cloudrun", "Mounts", "Config", config_json(c),
 		      "NetworkSettings", network_json(r->g, c));
 	if (request_flag(r, "size")) {
 		json_object_set_new(o, "SizeRw", json_integer(0));
 		json_object_set_new(o, "SizeRootFs", json_integer(0));
 	}
-	reply_json(r, 200, o);
+	reply_json(r, 200, version_trim(o, VERSION_CONTAINER, r->version));
 }

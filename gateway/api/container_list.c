@@ -7,7 +7,9 @@
 #include "api/format.h"
 #include "api/handlers.h"
 #include "api/network.h"
+#include "api/port_filter.h"
 #include "api/reply.h"
+#include "api/version.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
@@ -47,7 +49,7 @@ const char *container_health(const struct container *c)
 /* What the request asks for, read once. */
 struct query {
 	struct filters f;
-	bool all, size;
+	bool all, size, is_task;
 	int64_t limit;
 	struct container *before, *since; /* by position in the list */
 };
@@ -75,23 +77,19 @@ static int check_values(const struct filters *f, struct err *err)
 		while (*s && strcmp(*s, value) != 0)
 			s++;
 		if (!*s)
-			return err_set(err, ERR_INVALID, "invalid filter 'health=%s'", value);
+			return err_set(err, ERR_INVALID, "Unrecognised filter value for health: %s", value);
 	}
 	json_object_foreach(filters_values(f, "exited"), value, v)
 		if (parse_i64(value, &code) < 0)
 			return err_set(err, ERR_INVALID, "strconv.Atoi: parsing \"%s\": invalid syntax", value);
-	return 0;
+	return port_filter_check(f, "expose", err) < 0 || port_filter_check(f, "publish", err) < 0 ? -1 : 0;
 }
 
-/* before and since: as filters, and as parameters of their own in old clients. */
 static int find_mark(struct request *r, const struct filters *f, const char *key, struct container **ret,
 		     struct err *err)
 {
-	AUTO_FREE char *legacy = request_query(r, key);
 	const char *ref = filters_first(f, key);
 
-	if (!ref && legacy && *legacy)
-		ref = legacy;
 	*ret = ref ? containers_find(r->g->containers, ref, err) : NULL;
 	return ref && !*ret ? -1 : 0;
 }
@@ -105,7 +103,7 @@ static int read_query(struct request *r, struct query *q, struct err *err)
 
 	*q = (struct query){.all = request_flag(r, "all"), .size = request_flag(r, "size")};
 	if (filters_parse(&q->f, text, err) < 0 || filters_check(&q->f, allowed, err) < 0 ||
-	    check_values(&q->f, err) < 0 || request_int(r, "limit", &q->limit, err) < 0 ||
+	    check_values(&q->f, err) < 0 || filters_bool(&q->f, "is-task", false, &q->is_task, err) < 0 || request_int(r, "limit", &q->limit, err) < 0 ||
 	    find_mark(r, &q->f, "before", &q->before, err) < 0 || find_mark(r, &q->f, "since", &q->since, err) < 0)
 		return -1;
 	q->all = q->all || q->limit > 0 || filters_has(&q->f, "status");
@@ -155,22 +153,6 @@ static bool network_passes(struct request *r, const struct filters *f, const str
 	return filters_exact(f, "network", network_of(c)) || filters_prefix(f, "network", id);
 }
 
-static bool port_passes(const struct filters *f, const char *key, json_t *ports)
-{
-	json_t *wanted = filters_values(f, key), *v;
-	const char *port;
-
-	if (!wanted)
-		return true;
-	json_object_foreach(wanted, port, v) {
-		AUTO_FREE char *tcp = xasprintf("%s/tcp", port);
-
-		if (json_object_get(ports, port) || json_object_get(ports, tcp))
-			return true;
-	}
-	return false;
-}
-
 static bool passes(struct request *r, const struct query *q, const struct container *c)
 {
 	const struct filters *f = &q->f;
@@ -181,9 +163,9 @@ static bool passes(struct request *r, const struct query *q, const struct contai
 	       filters_exact(f, "status", container_state_name(c)) && exit_passes(f, c) &&
 	       filters_exact(f, "health", container_health(c)) && ancestor_passes(r, f, c) &&
 	       network_passes(r, f, c) && filters_labels(f, "label", json_object_get(c->config, "Labels")) &&
-	       port_passes(f, "expose", json_object_get(c->config, "ExposedPorts")) &&
-	       !filters_has(f, "publish") && !filters_has(f, "volume") &&
-	       (!filters_has(f, "is-task") || !parse_docker_bool(filters_first(f, "is-task")));
+	       port_filter_passes(f, "expose", json_object_get(c->config, "ExposedPorts")) &&
+	       port_filter_passes(f, "publish", json_object_get(c->host_config, "PortBindings")) &&
+	       !filters_has(f, "volume") && !q->is_task;
 }
 
 /* ---- what is shown ------------------------------------------------------------------------------- */
@@ -196,24 +178,33 @@ static const char *image_shown(struct request *r, const struct container *c)
 	return !i || !c->image_id || strcmp(i->id, c->image_id) == 0 ? c->image : c->image_id;
 }
 
+/* What the image has; what the container has written is not known. */
+static json_int_t root_size(struct request *r, const struct container *c)
+{
+	struct image *i = c->image_id ? images_find(r->g->images, c->image_id, NULL) : NULL;
+
+	return i ? (json_int_t)i->size : 0;
+}
+
 static json_t *row(struct request *r, const struct query *q, const struct container *c, int64_t now)
 {
 	AUTO_FREE char *status = container_status(c, now), *name = xasprintf("/%s", c->name);
 	AUTO_FREE char *command = format_command(json_object_get(c->config, "Entrypoint"),
 						 json_object_get(c->config, "Cmd"));
 	json_t *labels = json_object_get(c->config, "Labels");
+	const char *mode = json_string_value(json_object_get(c->host_config, "NetworkMode"));
 	json_t *o = json_pack("{s:s, s:[s], s:s, s:s, s:s, s:I, s:[], s:s, s:s, s:{s:s}, s:{s:o}, s:[]}", "Id", c->id,
 			      "Names", name, "Image", image_shown(r, c), "ImageID", c->image_id ? c->image_id : "",
 			      "Command", command, "Created", (json_int_t)(c->created_ns / 1000000000), "Ports", "State",
-			      container_state_name(c), "Status", status, "HostConfig", "NetworkMode", network_of(c),
-			      "NetworkSettings", "Networks", network_endpoints(r->g, c), "Mounts");
+			      container_state_name(c), "Status", status, "HostConfig", "NetworkMode",
+			      mode ? mode : "default", "NetworkSettings", "Networks", network_endpoints(r->g, c), "Mounts");
 
 	json_object_set_new(o, "Labels", json_is_object(labels) ? json_incref(labels) : json_object());
-	if (q->size) {
-		json_object_set_new(o, "SizeRw", json_integer(0));
-		json_object_set_new(o, "SizeRootFs", json_integer(0));
-	}
-	return o;
+	if (q->size)
+		json_object_set_new(o, "SizeRootFs", json_integer(root_size(r, c)));
+	json_object_set_new(o, "Health", json_pack("{s:s, s:i}", "Status", container_health(c), "FailingStreak",
+			    (int)json_integer_value(json_object_get(c->health, "FailingStreak"))));
+	return version_trim(o, VERSION_CONTAINER_ROW, r->version);
 }
 
 static json_t *rows(struct request *r, const struct query *q)

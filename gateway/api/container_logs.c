@@ -26,6 +26,7 @@ struct logs {
 	struct request *r;
 	char id[ID_HEX_MAX];
 	struct log_query q;
+	char *details;           /* ours; q points to it */
 	struct log_lines *lines;
 	struct container_waiter *exit_waiter;
 	struct cloud_call *history;
@@ -41,7 +42,10 @@ static void pump(struct logs *l);
 
 static void free_logs(void *p)
 {
-	free(p);
+	struct logs *l = p;
+
+	free(l->details);
+	free(l);
 }
 
 /* Memory goes after the round: a pump may still be queued. */
@@ -242,13 +246,62 @@ static bool needs_history(struct container *c)
 
 /* ---- the request --------------------------------------------------------------------------------- */
 
-static int read_time(struct request *r, const char *key, int64_t *ret_ns, struct err *err)
+static int compare_strings(const void *a, const void *b)
 {
-	AUTO_FREE char *text = request_query(r, key);
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
-	if (text && *text && parse_docker_time(text, ret_ns) < 0)
-		return err_set(err, ERR_INVALID, "invalid value for \"%s\": %s", key, text);
-	return 0;
+/* One "k=v" for each key that the comma-separated list of the log option names. */
+static void add_labels(struct strv *ret, const char *keys, json_t *labels)
+{
+	for (size_t n; *keys; keys += n + (keys[n] == ',')) {
+		AUTO_FREE char *key = NULL;
+		const char *value;
+
+		n = strcspn(keys, ",");
+		key = xstrndup(keys, n);
+		value = json_string_value(json_object_get(labels, key));
+		if (value)
+			strv_take(ret, xasprintf("%s=%s", key, value));
+	}
+}
+
+static void add_variables(struct strv *ret, const char *keys, json_t *env)
+{
+	for (size_t n; *keys; keys += n + (keys[n] == ',')) {
+		json_t *v;
+		size_t i;
+
+		n = strcspn(keys, ",");
+		json_array_foreach(env, i, v) {
+			const char *entry = json_string_value(v);
+
+			if (n && strncmp(entry, keys, n) == 0 && entry[n] == '=')
+				strv_add(ret, entry);
+		}
+	}
+}
+
+/* What stands before each line with details=1: "k=v,k=v " of the log options labels and env, or a blank. */
+static char *details_of(const struct container *c)
+{
+	json_t *options = json_object_get(json_object_get(c->host_config, "LogConfig"), "Config");
+	const char *labels = json_string_value(json_object_get(options, "labels"));
+	const char *env = json_string_value(json_object_get(options, "env"));
+	struct strv list = {0};
+	char *text = xstrdup("");
+
+	add_labels(&list, labels ? labels : "", json_object_get(c->config, "Labels"));
+	add_variables(&list, env ? env : "", json_object_get(c->config, "Env"));
+	if (list.n)
+		qsort(list.v, list.n, sizeof(*list.v), compare_strings);
+	for (size_t i = 0; i <= list.n; i++) {
+		AUTO_FREE char *before = text;
+
+		text = xasprintf("%s%s%s", before, i < list.n ? list.v[i] : " ", i + 1 < list.n ? "," : "");
+	}
+	strv_release(&list);
+	return text;
 }
 
 static int read_query(struct request *r, struct logs *l, struct err *err)
@@ -258,33 +311,36 @@ static int read_query(struct request *r, struct logs *l, struct err *err)
 	l->q = (struct log_query){
 		.want_stdout = request_flag(r, "stdout"), .want_stderr = request_flag(r, "stderr"),
 		.timestamps = request_flag(r, "timestamps"), .tail = -1,
-		.details = request_flag(r, "details") ? " " : NULL, /* no log option names labels to show */
 	};
 	l->follow = request_flag(r, "follow");
 	if (!l->q.want_stdout && !l->q.want_stderr)
 		return err_set(err, ERR_INVALID, "Bad parameters: you must choose at least one stream");
 	if (tail && (parse_i64(tail, &l->q.tail) < 0 || l->q.tail < 0))
 		l->q.tail = -1; /* "all", and whatever else is no number */
-	return read_time(r, "since", &l->q.since_ns, err) < 0 || read_time(r, "until", &l->q.until_ns, err) < 0 ? -1 : 0;
+	if (request_time(r, "since", &l->q.since_ns, NULL, err) < 0)
+		return -1;
+	return request_time(r, "until", &l->q.until_ns, NULL, err);
 }
 
 void container_logs(struct request *r)
 {
-	struct container *c = request_container(r);
-	struct logs *l;
+	struct logs *l = xcalloc(1, sizeof(*l));
+	struct container *c;
 	struct err err;
 
-	if (!c)
-		return;
-	l = xcalloc(1, sizeof(*l));
 	l->r = r;
-	snprintf(l->id, sizeof(l->id), "%s", c->id);
 	r->state = l;
 	r->release = release;
 	if (read_query(r, l, &err) < 0) {
 		reply_err(r, &err);
 		return;
 	}
+	c = request_container(r);
+	if (!c)
+		return;
+	snprintf(l->id, sizeof(l->id), "%s", c->id);
+	if (request_flag(r, "details"))
+		l->q.details = l->details = details_of(c);
 	if (needs_history(c))
 		l->history = logging_list(r->g->cloud, c->job, c->execution, 0, have_history, l);
 	if (!l->history)

@@ -7,7 +7,6 @@
 
 #include "api/filters.h"
 
-extern const char *const event_filter_keys[]; /* what may be filtered by; ends with NULL */
 bool event_filter_passes(const struct filters *f, json_t *event);
 
 #endif

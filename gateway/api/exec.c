@@ -22,7 +22,7 @@ static const struct field create_fields[] = {
 	{"User", FIELD_STRING}, {"Privileged", FIELD_BOOL}, {"Tty", FIELD_BOOL}, {"ConsoleSize", FIELD_SIZE},
 	{"AttachStdin", FIELD_BOOL}, {"AttachStderr", FIELD_BOOL}, {"AttachStdout", FIELD_BOOL},
 	{"Detach", FIELD_BOOL}, {"DetachKeys", FIELD_STRING}, {"Env", FIELD_STRINGS}, {"WorkingDir", FIELD_STRING},
-	{"Cmd", FIELD_WORDS}, {NULL, 0},
+	{"Cmd", FIELD_STRINGS}, {NULL, 0},
 };
 
 static bool bool_of(json_t *o, const char *key)
@@ -93,7 +93,7 @@ static int check_create(struct request *r, json_t *body, struct container **ret,
 		return err_set(err, ERR_CONFLICT, "Container %s is not running", (*ret)->id);
 	keys = json_string_value(json_object_get(body, "DetachKeys"));
 	if (detach_keys_parse(&parsed, keys, err) < 0)
-		return -1;
+		return err_set(err, ERR_INVALID, "Invalid escape keys (%s) provided", keys);
 	if (bool_of(body, "Privileged"))
 		return err_set(err, ERR_INVALID, "privileged exec is not available: Cloud Run gives every process the same rights");
 	dir = json_string_value(json_object_get(body, "WorkingDir"));
@@ -134,7 +134,7 @@ static void create(struct request *r, json_t *body)
 
 void exec_create(struct request *r)
 {
-	request_json(r, true, create);
+	request_json(r, false, create);
 }
 
 /* ---- start --------------------------------------------------------------------------------------- */
@@ -264,12 +264,7 @@ static void start(struct request *r, json_t *body)
 
 void exec_start(struct request *r)
 {
-	struct err err;
-
-	if (execs_find(r->g->execs, r->name, &err))
-		request_json(r, true, start);
-	else
-		reply_err(r, &err);
+	request_json(r, false, start);
 }
 
 /* ---- inspect, resize ----------------------------------------------------------------------------- */
@@ -307,8 +302,12 @@ void exec_resize(struct request *r)
 	struct exec *e;
 	struct err err;
 
+	if (request_need_int(r, "h", &h, &err) < 0 || request_need_int(r, "w", &w, &err) < 0) {
+		reply_err(r, &err);
+		return;
+	}
 	e = execs_find(r->g->execs, r->name, &err);
-	if (!e || request_int(r, "h", &h, &err) < 0 || request_int(r, "w", &w, &err) < 0) {
+	if (!e) {
 		reply_err(r, &err);
 		return;
 	}

@@ -7,7 +7,7 @@
 typedef void request_handler(struct request *r);
 
 /* system.c */
-request_handler system_ping, system_version, system_info, system_df, system_plugins, system_empty_prune;
+request_handler system_ping, system_version, system_info, system_df, system_plugins, system_no_plugin, system_empty_prune;
 /* events.c */
 request_handler events_get;
 /* image.c, image_pull.c */

@@ -3,6 +3,9 @@
  * clients know nothing but raw-stream, whatever the bytes are. */
 #include "api/hijack.h"
 
+#include <string.h>
+
+#include "api/api.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -16,10 +19,14 @@ void hijack(struct request *r, struct relay *relay, bool multiplexed)
 {
 	bool upgrade = exchange_header(r->x, "Upgrade") != NULL;
 	bool tell = upgrade && multiplexed && r->version >= 42;
+	/* dockerd tells who it is on an exec's stream, and not on an attach's. */
+	bool says_who = strncmp(r->path, "/exec/", 6) == 0;
 	AUTO_FREE char *head = xasprintf(
-		"HTTP/1.1 %s\r\nContent-Type: application/vnd.docker.%s-stream\r\n%s\r\n",
+		"HTTP/1.1 %s\r\nContent-Type: application/vnd.docker.%s-stream\r\n%s%s\r\n",
 		upgrade ? "101 UPGRADED" : "200 OK", tell ? "multiplexed" : "raw",
-		upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n" : "");
+		upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n" : "",
+		says_who ? "Api-Version: " API_VERSION_MAX_TEXT "\r\nDocker-Experimental: false\r\nOstype: linux\r\n"
+			   "Server: Docker/" VERSION " (linux)\r\n" : "");
 	struct buf leftover;
 	struct conn *conn;
 	bool eof = false;

@@ -1,6 +1,7 @@
 /* routes - the server: from a request's line to its handler, and every answer's headers.
  * The table is searched in order; '*' in a pattern stands for one or more characters, slashes
  * included, because image names have them. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 #include "base/parse.h"
 #include "relay.h"
 
-static request_handler not_available, no_swarm;
+static request_handler not_available, no_swarm, not_in_swarm;
 
 static const struct route {
 	const char *method, *pattern;
@@ -74,6 +75,7 @@ static const struct route {
 
 	{"POST", "/swarm/init", not_available},
 	{"POST", "/swarm/join", not_available},
+	{"POST", "/swarm/leave", not_in_swarm},
 	{"*", "/swarm", no_swarm},
 	{"*", "/swarm/*", no_swarm},
 	{"*", "/nodes", no_swarm},
@@ -115,7 +117,10 @@ static const struct route {
 	{"POST", "/volumes/create", not_available},
 	{"PUT", "/volumes/*", not_available},
 	{"DELETE", "/volumes/*", not_available},
-	{"*", "/plugins/*", not_available},
+	{"POST", "/plugins/create", not_available},
+	{"POST", "/plugins/pull", not_available},
+	{"GET", "/plugins/privileges", not_available},
+	{"*", "/plugins/*", system_no_plugin},
 };
 
 /* What the '*' stands for, as a string the caller frees; "" for a pattern without one; NULL: no match. */
@@ -175,6 +180,11 @@ static void no_swarm(struct request *r)
 		    "\"docker swarm join\" to connect this node to swarm and try again.");
 }
 
+static void not_in_swarm(struct request *r)
+{
+	reply_error(r, ERR_UNAVAILABLE, "This node is not part of a swarm");
+}
+
 char *routes_clean(const char *path)
 {
 	char *clean = xmalloc(strlen(path) + 2), *out = clean;
@@ -200,12 +210,29 @@ char *routes_clean(const char *path)
 	return clean;
 }
 
+/* The first broken escape of the query as dockerd tells it ("%zz"), or NULL. */
+static const char *broken_escape(const char *query)
+{
+	for (const char *s = strchr(query, '%'); s; s = strchr(s + 1, '%'))
+		if (!isxdigit((unsigned char)s[1]) || !isxdigit((unsigned char)s[2]))
+			return s;
+	return NULL;
+}
+
 static void redirect(struct exchange *x, const char *location)
 {
 	const char *query = exchange_query(x);
 
 	exchange_add_header(x, "Location", "%s%s%s", location, *query ? "?" : "", query);
 	exchange_reply(x, 301, NULL, NULL, 0);
+}
+
+/* Clients of that time know no JSON errors. */
+static void reply_too_old(struct request *r, const struct err *err)
+{
+	AUTO_FREE char *line = xasprintf("%s\n", err->msg);
+
+	reply_text(r, 400, line);
 }
 
 /* As dockerd's version middleware does. */
@@ -220,8 +247,8 @@ static void handle(struct exchange *x, void *ctx)
 {
 	struct gateway *g = ctx;
 	char *path = xstrdup(exchange_path(x)), *name = NULL, *clean;
+	const char *rest, *broken = broken_escape(exchange_query(x));
 	request_handler *handler = NULL;
-	const char *rest;
 	struct request *r;
 	struct err err;
 	int version, plain, speaks;
@@ -244,12 +271,16 @@ static void handle(struct exchange *x, void *ctx)
 	handler = routes_find(exchange_method(x), rest, &name);
 	memmove(path, rest, strlen(rest) + 1);
 	r = request_new(g, x, version, path, name);
-	if (!handler)
+	if (!handler && plain)
+		reply_text(r, 404, "page not found\n");
+	else if (!handler)
 		reply_error(r, ERR_NOT_FOUND, "page not found");
 	else if (speaks < 0 && plain)
-		reply_text(r, 400, err.msg);
+		reply_too_old(r, &err);
 	else if (speaks < 0)
 		reply_err(r, &err);
+	else if (broken)
+		reply_error(r, ERR_INVALID, "invalid URL escape \"%.3s\"", broken);
 	else
 		handler(r);
 }

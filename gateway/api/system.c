@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/version.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "state/container.h"
@@ -54,23 +55,23 @@ static size_t count_images(struct images *t)
 }
 
 static const char info_constants[] =
-	"{\"DriverStatus\":[],\"SystemStatus\":null,"
+	"{\"DriverStatus\":[],"
 	"\"Plugins\":{\"Volume\":[],\"Network\":[\"bridge\",\"host\",\"null\"],\"Authorization\":null,\"Log\":[\"json-file\"]},"
 	"\"MemoryLimit\":true,\"SwapLimit\":false,\"CpuCfsPeriod\":true,\"CpuCfsQuota\":true,\"CPUShares\":false,"
 	"\"CPUSet\":false,\"PidsLimit\":false,\"IPv4Forwarding\":true,\"BridgeNfIptables\":true,"
 	"\"BridgeNfIp6tables\":true,\"Debug\":false,\"NFd\":0,\"OomKillDisable\":false,\"NGoroutines\":0,"
 	"\"LoggingDriver\":\"json-file\",\"CgroupDriver\":\"none\",\"CgroupVersion\":\"2\",\"NEventsListener\":0,"
-	"\"OSVersion\":\"\",\"OSType\":\"linux\",\"Architecture\":\"x86_64\","
+	"\"OSVersion\":\"\",\"OSType\":\"linux\",\"ExecutionDriver\":\"<not supported>\",\"Architecture\":\"x86_64\","
 	"\"IndexServerAddress\":\"https://index.docker.io/v1/\","
 	"\"RegistryConfig\":{\"AllowNondistributableArtifactsCIDRs\":[],\"AllowNondistributableArtifactsHostnames\":[],"
 	"\"InsecureRegistryCIDRs\":[\"127.0.0.0/8\"],\"IndexConfigs\":{\"docker.io\":{\"Name\":\"docker.io\","
 	"\"Mirrors\":[],\"Secure\":true,\"Official\":true}},\"Mirrors\":[]},"
 	"\"GenericResources\":null,\"HttpProxy\":\"\",\"HttpsProxy\":\"\",\"NoProxy\":\"\",\"Labels\":[],"
-	"\"ExperimentalBuild\":false,\"Runtimes\":{\"cloudrun\":{\"path\":\"\"}},\"DefaultRuntime\":\"cloudrun\","
+	"\"ExperimentalBuild\":false,\"Runtimes\":{\"cloudrun\":{\"path\":\"\",\"status\":{}}},\"DefaultRuntime\":\"cloudrun\","
 	"\"Swarm\":{\"NodeID\":\"\",\"NodeAddr\":\"\",\"LocalNodeState\":\"inactive\",\"ControlAvailable\":false,"
 	"\"Error\":\"\",\"RemoteManagers\":null},\"LiveRestoreEnabled\":true,\"Isolation\":\"\",\"InitBinary\":\"\","
 	"\"ContainerdCommit\":{\"ID\":\"\",\"Expected\":\"\"},\"RuncCommit\":{\"ID\":\"\",\"Expected\":\"\"},"
-	"\"InitCommit\":{\"ID\":\"\",\"Expected\":\"\"},\"SecurityOptions\":[],\"CDISpecDirs\":[],\"Warnings\":null}";
+	"\"InitCommit\":{\"ID\":\"\",\"Expected\":\"\"},\"SecurityOptions\":[],\"CDISpecDirs\":[],\"DiscoveredDevices\":[],\"FirewallBackend\":{\"Driver\":\"none\"},\"Warnings\":null}";
 
 void system_info(struct request *r)
 {
@@ -79,23 +80,26 @@ void system_info(struct request *r)
 	AUTO_FREE char *os = xasprintf("Google Cloud Run (%s)", g->config->region ? g->config->region : "local");
 	AUTO_FREE char *name = xasprintf("sockerless-%s", g->instance_id);
 	char now[CLOCK_RFC3339_MAX];
-	size_t n = 0, running = 0;
+	size_t n = 0, running = 0, paused = 0;
 	struct utsname u = {0};
 	json_t *info;
 
-	for (; list[n]; n++)
-		running += container_is_running(list[n]);
+	for (; list[n]; n++) {
+		paused += container_is_running(list[n]) && list[n]->paused;
+		running += container_is_running(list[n]) && !list[n]->paused;
+	}
 	free(list);
 	uname(&u);
-	info = json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:s}", "ID",
+	info = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:s}", "ID",
 			 g->instance_id, "Containers", (json_int_t)n, "ContainersRunning", (json_int_t)running,
-			 "ContainersPaused", 0, "ContainersStopped", (json_int_t)(n - running), "Images",
+			 "ContainersPaused", (json_int_t)paused, "ContainersStopped",
+			 (json_int_t)(n - running - paused), "Images",
 			 (json_int_t)count_images(g->images), "Driver", "cloudrun", "SystemTime",
 			 clock_format(clock_wall_ns(), 0, now), "KernelVersion", u.release, "OperatingSystem", os,
 			 "NCPU", CLOUD_RUN_CPUS, "MemTotal", (json_int_t)CLOUD_RUN_MEMORY, "DockerRootDir",
 			 g->config->state_dir ? g->config->state_dir : "", "Name", name, "ServerVersion", VERSION);
 	json_object_update_new(info, json_loads(info_constants, 0, NULL));
-	reply_json(r, 200, info);
+	reply_json(r, 200, version_trim(info, VERSION_INFO, r->version));
 }
 
 void system_df(struct request *r)
@@ -135,6 +139,12 @@ void system_df(struct request *r)
 void system_plugins(struct request *r)
 {
 	reply_json(r, 200, json_array());
+}
+
+/* The path goes on with what is to be done to it. */
+void system_no_plugin(struct request *r)
+{
+	reply_error(r, ERR_NOT_FOUND, "plugin \"%.*s\" not found", (int)strcspn(r->name, "/"), r->name);
 }
 
 void system_empty_prune(struct request *r)

@@ -26,7 +26,8 @@ enum version_shape {
 	VERSION_INFO,
 	VERSION_DISK_USAGE,    /* its rows too */
 };
-/* Removes from body what API 1.minor does not have; a list is trimmed row by row. Returns body. */
+/* Removes from body what API 1.minor does not have; a list is trimmed row by row. Nothing of body may be a
+ * record's own: it is changed at any depth. Returns body. */
 json_t *version_trim(json_t *body, enum version_shape shape, int minor);
 
 #endif

@@ -18,7 +18,7 @@ def containers(e):
     e.quiet("POST", "/images/create?fromImage=configured&tag=latest")
     e.create(*SLEEP, name="fresh", Labels={"kind": "fresh", "x": "1"}, ExposedPorts={"80/tcp": {}})
     e.ran("sh", "-c", "exit 3", name="gone", Labels={"kind": "gone"})
-    e.run(*SLEEP, name="live", Labels={"kind": "live", "x": "2"})
+    e.run(*SLEEP, name="live", Labels={"kind": "live", "x": "2"}, ExposedPorts={"81/tcp": {}, "53/udp": {}})
     e.create(name="rich", image="configured", Env=["A=b", "GREETING=mine"], User="1000", Hostname="host",
              Domainname="example.org", WorkingDir="/tmp", Labels={"own": "label"}, Tty=True, OpenStdin=True,
              StdinOnce=True, AttachStdin=True, AttachStdout=True, StopSignal="SIGINT", StopTimeout=3,
@@ -75,6 +75,10 @@ for title, filters in (
         ("expose with a protocol", {"expose": ["80/tcp"]}),
         ("expose of a range", {"expose": ["79-81"]}),
         ("expose udp", {"expose": ["80/udp"]}),
+        ("expose of a running one", {"expose": ["81"]}),
+        ("expose of a running one, udp", {"expose": ["50-60/udp"]}),
+        ("expose with an address", {"expose": ["1:2"]}),
+        ("expose backwards", {"expose": ["9-2"]}),
         ("expose that is no port", {"expose": ["x"]}),
         ("publish that is no port", {"publish": ["99999"]}),
         ("health none", {"health": ["none"]}),
@@ -150,7 +154,7 @@ def _(e):
 
 @case("an ID prefix that many have is refused")
 def _(e):
-    ids = [e.create(*SLEEP) for _ in range(18)]
+    ids = [e.create("true", name=f"many{i}") for i in range(18)]
     first = next(c for c in "0123456789abcdef" if sum(1 for i in ids if i[0] == c) > 1)
     answer = e.quiet("GET", f"/containers/{first}/json")
     e.note("status", answer.status)
@@ -236,7 +240,7 @@ def _(e):
 def _(e):
     image = e.quiet("GET", "/images/busybox/json").json()["Id"]
     for name in (image, image.removeprefix("sha256:"), image.removeprefix("sha256:")[:12]):
-        made = e.create("true", image=name)
+        made = e.create("true", image=name, name=f"by{len(name)}")
         shown = e.inspect(made)
         e.note("image", [shown["Image"], shown["Config"]["Image"]])
         e.get("/containers/json?all=1&" + q({"id": [made]}))
@@ -537,7 +541,7 @@ def _(e):
 def _(e):
     e.create(*SLEEP, Labels={"old": "yes"})
     e.ran("true", Labels={"old": "yes"})
-    e.run(*SLEEP, Labels={"old": "yes"})
+    e.run(*SLEEP, name="young", Labels={"old": "yes"})
     e.post("/containers/prune?" + q({"label": ["old=yes"]}))
     e.get("/containers/json?all=1&" + q({"label": ["old"]}))
 

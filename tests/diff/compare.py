@@ -17,7 +17,11 @@ def normal(value, known, key=None):
     if isinstance(value, dict):
         return {normal(k, known): normal(v, known, k) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [normal(v, known) for v in value]
+        items = [normal(v, known) for v in value]
+        # Networks and volumes come in the order of a Go map: none.
+        if items and all(isinstance(i, dict) and "Name" in i and "Driver" in i for i in items):
+            items.sort(key=lambda i: i["Name"])
+        return items
     if isinstance(value, bool) or value is None:
         return value
     if key in MEASURED and (isinstance(value, (int, float)) or str(value).isdigit()):
@@ -31,6 +35,7 @@ def normal(value, known, key=None):
             if full.startswith(text):
                 return name if len(text) == len(full) else f"<short {name[1:]}"
         return "<hex>" if re.search("[a-f]", text) else text
+    value = re.sub(r"/tmp/sockerless-diff\.\w+", "<folder>", value)
     return AGO.sub("<ago>", TIME.sub("<time>", HEX.sub(named, value)))
 
 

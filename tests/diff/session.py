@@ -92,7 +92,7 @@ class Session:
     def _learn(self, method, path, answer):
         if answer.status != 201 or method != "POST":
             return
-        made = answer.json()
+        made = json.loads(answer.body() or b"{}")
         what = path.split("?")[0].strip("/").split("/")
         if what == ["containers", "create"]:
             self.name_id(made["Id"], "container")

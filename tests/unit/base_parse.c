@@ -58,6 +58,30 @@ Test(parse, docker_bool)
 		cr_assert(parse_docker_bool(yes[i]), "%s", yes[i]);
 }
 
+Test(parse, docker_until)
+{
+	const int64_t now = 1136239445000000000;
+	static const struct {
+		const char *text;
+		int64_t ns;
+	} good[] = {
+		{"10m", 1136239445000000000 - 600000000000}, {"1h30m", 1136239445000000000 - 5400000000000},
+		{"-1s", 1136239446000000000}, {"2006-01-02", 1136160000000000000}, {"0", 0},
+		{"2006-01-02T15", 1136214000000000000}, {"2006-01-02T15:04", 1136214240000000000},
+		{"2006-01-02T15:04:05", 1136214245000000000}, {"2006-01-02T15:04:05Z", 1136214245000000000},
+		{"1136239445.5", 1136239445500000000},
+	};
+	static const char *const bad[] = {"", "x", "2006-13-02", "2006-01-02T", "10x"};
+	int64_t ns;
+
+	for (size_t i = 0; i < LEN(good); i++) {
+		cr_assert_eq(parse_docker_until(good[i].text, now, &ns), 0, "%s", good[i].text);
+		cr_assert_eq(ns, good[i].ns, "%s gave %lld", good[i].text, (long long)ns);
+	}
+	for (size_t i = 0; i < LEN(bad); i++)
+		cr_assert_eq(parse_docker_until(bad[i], now, &ns), -1, "%s", bad[i]);
+}
+
 Test(parse, docker_time)
 {
 	static const struct {
@@ -68,9 +92,10 @@ Test(parse, docker_time)
 		{"1136239445.000000001", 1136239445000000001}, {"1.", 1000000000},
 		{"1136239445.0000000019", 1136239445000000001}, {"-1.5", -1500000000},
 		{"2006-01-02T15:04:05-07:00", 1136239445000000000},
+		{"9223372037", INT64_MAX}, {"-9223372037", INT64_MIN},
 	};
 	static const char *const bad[] = {"", ".", ".5", "x", "1.x", "1.5.5", "10m", "1e9",
-					  "99999999999999999999999999", "9223372037"};
+					  "99999999999999999999999999"};
 	int64_t ns;
 
 	for (size_t i = 0; i < LEN(good); i++) {

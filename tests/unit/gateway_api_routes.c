@@ -41,20 +41,20 @@ Test(version, range_is_inclusive)
 {
 	expect_version("/v1.24/info", 24, "/info");
 	expect_version("/v1.41/containers/json", 41, "/containers/json");
-	expect_version("/v1.47/info", 47, "/info");
+	expect_version("/v1.55/info", 55, "/info");
 }
 
 Test(version, too_old_and_too_new_in_dockerds_words)
 {
 	expect_refusal("/v1.23/info", "client version 1.23 is too old. Minimum supported API version is 1.24, please "
 		       "upgrade your client to a newer version", 1);
-	expect_refusal("/v1.999/info", "client version 1.999 is too new. Maximum supported API version is 1.47", 0);
-	expect_refusal("/v2/info", "client version 2 is too new. Maximum supported API version is 1.47", 0);
+	expect_refusal("/v1.999/info", "client version 1.999 is too new. Maximum supported API version is 1.55", 0);
+	expect_refusal("/v2/info", "client version 2 is too new. Maximum supported API version is 1.55", 0);
 	expect_refusal("/v1/info", "client version 1 is too old. Minimum supported API version is 1.24, please "
 		       "upgrade your client to a newer version", 1);
-	expect_refusal("/v1.47.1/info", "client version 1.47.1 is too new. Maximum supported API version is 1.47", 0);
+	expect_refusal("/v1.55.1/info", "client version 1.55.1 is too new. Maximum supported API version is 1.55", 0);
 	expect_refusal("/v99999999999999999999.1/x",
-		       "client version 99999999999999999999.1 is too new. Maximum supported API version is 1.47", 0);
+		       "client version 99999999999999999999.1 is too new. Maximum supported API version is 1.55", 0);
 	expect_refusal("/v./x", "client version . is too old. Minimum supported API version is 1.24, please "
 		       "upgrade your client to a newer version", 1);
 }
