@@ -183,6 +183,21 @@ static int check_addr(const struct setting *s, const char *value, char **ret, st
 	return 0;
 }
 
+/* What Cloud Storage takes as a bucket's name, and a tidy folder behind it. */
+static int check_bucket(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+	size_t n = strcspn(value, "/");
+	const char *folder = value[n] ? value + n + 1 : "";
+
+	if (n < 3 || n > 222 || strspn(value, allowed) < n || strchr("-_.", value[0]) || strchr("-_.", value[n - 1]))
+		return refuse(s, value, err, "want BUCKET[/PREFIX], the bucket in lower-case letters, digits, dashes, dots");
+	if (*folder == '/' || strstr(folder, "//") || strstr(folder, "..") || strpbrk(folder, ", \t\r\n"))
+		return refuse(s, value, err, "want a plain folder as the prefix");
+	*ret = without_trailing_slashes(value);
+	return 0;
+}
+
 static int check_registry(const struct setting *s, const char *value, char **ret, struct err *err)
 {
 	size_t n = strcspn(value, "/");
@@ -205,6 +220,8 @@ static const struct setting settings[] = {
 	 .help = "where the jobs run"},
 	{GCR "VPC_CONNECTOR", NULL, STRING, AT(vpc_connector), .value = "NAME",
 	 .help = "VPC connector of every job; all its traffic goes through it"},
+	{GCR "VOLUME_BUCKET", NULL, STRING, AT(volume_bucket), .check = check_bucket, .value = "BUCKET[/PREFIX]",
+	 .help = "Cloud Storage bucket whose folders are the named volumes; made if it is missing"},
 	{GCR "SERVICE_ACCOUNT", NULL, STRING, AT(service_account), .value = "EMAIL",
 	 .help = "service account the jobs run as"},
 	{GCR "LOG_ID", NULL, STRING, AT(log_id), "sockerless", .value = "ID",

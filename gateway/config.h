@@ -17,6 +17,7 @@ struct config {
 	char *project;             /* SOCKERLESS_GCR_PROJECT; required without --local */
 	char *region;              /* SOCKERLESS_GCR_REGION, "us-central1" */
 	char *vpc_connector;       /* SOCKERLESS_GCR_VPC_CONNECTOR or NULL */
+	char *volume_bucket;       /* SOCKERLESS_GCR_VOLUME_BUCKET: BUCKET[/PREFIX] of named volumes, or NULL */
 	char *log_id;              /* SOCKERLESS_GCR_LOG_ID, "sockerless" */
 	char *endpoint_url;        /* SOCKERLESS_ENDPOINT_URL: replaces every Google host, no credentials */
 	char *service_account;     /* SOCKERLESS_GCR_SERVICE_ACCOUNT or NULL */

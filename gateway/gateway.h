@@ -19,6 +19,7 @@ struct gateway {
 	struct execs *execs;            /* state/exec.h */
 	struct images *images;          /* state/image.h */
 	struct pending_files *pending_files; /* state/pending_files.h: copied in before a start */
+	struct volumes *volumes;        /* state/volume.h */
 	struct events *events;          /* state/events.h */
 
 	struct registry *registry;      /* agents/registry.h: which agent serves which container */

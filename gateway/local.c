@@ -328,6 +328,8 @@ static void fill_config(const struct local *l, struct config *c)
 	const char *forward = getenv("SOCKERLESS_LOCAL_FORWARD");
 
 	set(&c->endpoint_url, xstrdup(l->emulator_url));
+	if (!c->volume_bucket)
+		c->volume_bucket = xstrdup("sockerless-local-volumes");
 	set(&c->hub_mirror, xasprintf("127.0.0.1:%u", l->registry_port));
 	set(&c->agent_image, xasprintf("127.0.0.1:%u/sockerless/agent:latest", l->registry_port));
 	if (forward && *forward == '1') {

@@ -28,6 +28,7 @@
 #include "state/image.h"
 #include "state/pending_files.h"
 #include "state/store.h"
+#include "state/volume.h"
 
 #define EXIT_USAGE 2
 #define LOOP_SLOW_MS 100
@@ -111,7 +112,8 @@ static int open_state(struct program *p, struct err *err)
 	g->pending_files = pending_files_new(p->config.state_dir, (uint64_t)p->config.pending_files_max, err);
 	g->images = g->pending_files ? images_new(g, err) : NULL;
 	g->containers = g->images ? containers_new(g, logs, err) : NULL;
-	g->execs = g->containers ? execs_new(g, err) : NULL;
+	g->volumes = g->containers ? volumes_new(g, err) : NULL;
+	g->execs = g->volumes ? execs_new(g, err) : NULL;
 	return g->execs ? 0 : -1;
 }
 
@@ -273,6 +275,7 @@ static void take_down(struct program *p)
 	if (g->http)
 		http_client_free(g->http);
 	execs_free(g->execs);
+	volumes_free(g->volumes);
 	containers_free(g->containers);
 	images_free(g->images);
 	pending_files_free(g->pending_files);

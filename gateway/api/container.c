@@ -309,6 +309,7 @@ void container_delete(struct request *r)
 		reply_error(r, ERR_INVALID, "Could not get parent container for link: containers on Cloud Run have no links");
 		return;
 	}
+	c->remove_volumes = c->remove_volumes || request_flag(r, "v");
 	waiting_new(r);
 	await(r, lifecycle_remove(r->g->lifecycle, c, request_flag(r, "force"), done, r, &err), &err);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/container_mounts.h"
 #include "api/container_spec.h"
 #include "api/handlers.h"
 #include "api/reply.h"
@@ -12,17 +13,28 @@
 #include "state/container.h"
 #include "state/image.h"
 
+static json_t *read_mounts(struct request *r, json_t *config, json_t *host_config, json_t *image, json_t *warnings,
+			   struct err *err)
+{
+	return container_mounts_read(r->g, config, host_config, json_object_get(image, "Volumes"), warnings, err);
+}
+
 /* name= is given to containers_add as it came; "" means none, as in dockerd. */
 static void add(struct request *r, json_t *config, json_t *host_config, json_t *networking, json_t *warnings)
 {
 	AUTO_FREE char *name = request_query(r, "name");
 	const char *image = json_string_value(json_object_get(config, "Image"));
-	struct image *i;
+	struct image *i = NULL;
 	struct container *c;
+	json_t *mounts = NULL;
 	struct err err;
 
 	i = images_find(r->g->images, image, &err);
-	if (!i || image_config_merge(config, json_object_get(i->config, "config"), &err) < 0) {
+	if (i)
+		mounts = read_mounts(r, config, host_config, json_object_get(i->config, "config"), warnings, &err);
+	if (!mounts || image_config_merge(config, json_object_get(i->config, "config"), &err) < 0 ||
+	    container_mounts_make(r->g, mounts, json_string_value(json_object_get(host_config, "VolumeDriver")), &err) < 0) {
+		json_decref(mounts);
 		json_decref(warnings);
 		reply_err(r, &err);
 		return;
@@ -30,8 +42,11 @@ static void add(struct request *r, json_t *config, json_t *host_config, json_t *
 	c = containers_add(r->g->containers, &(struct container_new){
 		.name = name && *name ? name : NULL, .image = image, .image_id = i->id, .image_ref = i->pull_ref,
 		.config = json_incref(config), .host_config = json_incref(host_config),
-		.networking = networking ? json_incref(networking) : NULL,
+		.networking = networking ? json_incref(networking) : NULL, .mounts = json_incref(mounts),
 	}, &err);
+	if (!c)
+		container_mounts_undo(r->g, mounts);
+	json_decref(mounts);
 	if (!c) {
 		json_decref(warnings);
 		reply_err(r, &err);

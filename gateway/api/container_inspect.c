@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/container_mounts.h"
 #include "api/container_spec.h"
 #include "api/container_view.h"
 #include "api/handlers.h"
@@ -82,14 +83,14 @@ void container_inspect(struct request *r)
 	name = xasprintf("/%s", c->name);
 	container_argv(c, &path, &args);
 	o = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o, "
-		      "s:{s:n, s:s}, s:[], s:o, s:o}",
+		      "s:{s:n, s:s}, s:o, s:o, s:o}",
 		      "Id", c->id, "Created", clock_format(c->created_ns, 0, created), "Path", path, "Args", args,
 		      "State", state_json(c), "Image", c->image_id ? c->image_id : "", "ResolvConfPath", "",
 		      "HostnamePath", "", "HostsPath", "", "LogPath", "", "Name", name, "RestartCount",
 		      c->restart_count, "Driver", "cloudrun", "Platform", "linux", "MountLabel", "", "ProcessLabel", "",
 		      "AppArmorProfile", "", "ExecIDs", execs_ids(r->g->execs, c->id), "HostConfig",
-		      json_deep_copy(c->host_config),
-		      "GraphDriver", "Data", "Name", "cloudrun", "Mounts", "Config", config_json(c),
+		      json_deep_copy(c->host_config), "GraphDriver", "Data", "Name", "cloudrun", "Mounts",
+		      container_mounts_shown(r->g, c, false), "Config", config_json(c),
 		      "NetworkSettings", network_json(r->g, c));
 	if (request_flag(r, "size")) {
 		json_object_set_new(o, "SizeRw", json_integer(0));

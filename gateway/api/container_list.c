@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/container_mounts.h"
 #include "api/container_view.h"
 #include "api/filters.h"
 #include "api/format.h"
@@ -153,6 +154,22 @@ static bool network_passes(struct request *r, const struct filters *f, const str
 	return filters_exact(f, "network", network_of(c)) || filters_prefix(f, "network", id);
 }
 
+/* By name, or by where it is mounted. */
+static bool volume_passes(const struct filters *f, const struct container *c)
+{
+	json_t *wanted = filters_values(f, "volume"), *m;
+	size_t i;
+
+	json_array_foreach(c->mounts, i, m) {
+		const char *name = json_string_value(json_object_get(m, "name"));
+		const char *target = json_string_value(json_object_get(m, "target"));
+
+		if (json_object_get(wanted, target) || (name && json_object_get(wanted, name)))
+			return true;
+	}
+	return !wanted;
+}
+
 static bool passes(struct request *r, const struct query *q, const struct container *c)
 {
 	const struct filters *f = &q->f;
@@ -165,7 +182,7 @@ static bool passes(struct request *r, const struct query *q, const struct contai
 	       network_passes(r, f, c) && filters_labels(f, "label", json_object_get(c->config, "Labels")) &&
 	       port_filter_passes(f, "expose", json_object_get(c->config, "ExposedPorts")) &&
 	       port_filter_passes(f, "publish", json_object_get(c->host_config, "PortBindings")) &&
-	       !filters_has(f, "volume") && !q->is_task;
+	       volume_passes(f, c) && !q->is_task;
 }
 
 /* ---- what is shown ------------------------------------------------------------------------------- */
@@ -193,11 +210,12 @@ static json_t *row(struct request *r, const struct query *q, const struct contai
 						 json_object_get(c->config, "Cmd"));
 	json_t *labels = json_object_get(c->config, "Labels");
 	const char *mode = json_string_value(json_object_get(c->host_config, "NetworkMode"));
-	json_t *o = json_pack("{s:s, s:[s], s:s, s:s, s:s, s:I, s:[], s:s, s:s, s:{s:s}, s:{s:o}, s:[]}", "Id", c->id,
+	json_t *o = json_pack("{s:s, s:[s], s:s, s:s, s:s, s:I, s:[], s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id,
 			      "Names", name, "Image", image_shown(r, c), "ImageID", c->image_id ? c->image_id : "",
 			      "Command", command, "Created", (json_int_t)(c->created_ns / 1000000000), "Ports", "State",
 			      container_state_name(c), "Status", status, "HostConfig", "NetworkMode",
-			      mode ? mode : "default", "NetworkSettings", "Networks", network_endpoints(r->g, c), "Mounts");
+			      mode ? mode : "default", "NetworkSettings", "Networks", network_endpoints(r->g, c), "Mounts",
+			      container_mounts_shown(r->g, c, true));
 
 	json_object_set_new(o, "Labels", json_is_object(labels) ? json_incref(labels) : json_object());
 	if (q->size)

@@ -182,8 +182,6 @@ static const struct {
 	{"Devices", "Devices are not available on Cloud Run"},
 	{"DeviceRequests", "Devices are not available on Cloud Run"},
 	{"DeviceCgroupRules", "Devices are not available on Cloud Run"},
-	{"VolumesFrom", "Volumes of other containers are not available: this gateway has no volumes"},
-	{"Tmpfs", "tmpfs mounts are not available in this gateway"},
 	{"Links", "Links are not available: containers on Cloud Run cannot reach each other by name"},
 	{"Sysctls", "Kernel parameters cannot be set on Cloud Run"},
 	{"StorageOpt", "Storage options are not available on Cloud Run"},
@@ -210,7 +208,6 @@ static const struct {
 	{"OomKillDisable", "The out-of-memory killer cannot be disabled on Cloud Run. OomKillDisable discarded."},
 	{"MemorySwappiness", "Swappiness has no effect on Cloud Run: there is no swap."},
 	{"OomScoreAdj", "OomScoreAdj has no effect on Cloud Run."},
-	{"VolumeDriver", "VolumeDriver has no effect: this gateway has no volumes."},
 };
 
 /* Modes that mean "as usual", by field; any other asks for sharing that Cloud Run has not. */
@@ -256,32 +253,6 @@ static int check_security(json_t *host, struct err *err)
 		}
 		if (!ok)
 			return err_set(err, ERR_INVALID, "security option \"%s\" is not available on Cloud Run", opt);
-	}
-	return 0;
-}
-
-static int check_mounts(json_t *host, struct err *err)
-{
-	json_t *v;
-	size_t i;
-
-	json_array_foreach(json_object_get(host, "Binds"), i, v) {
-		const char *bind = json_string_value(v);
-
-		if (bind[0] == '/')
-			return err_set(err, ERR_INVALID, "bind mount \"%s\" is not available: a container on Cloud Run "
-				       "cannot see this machine's files", bind);
-		return err_set(err, ERR_INVALID, "volume \"%s\" is not available: this gateway has no volumes", bind);
-	}
-	json_array_foreach(json_object_get(host, "Mounts"), i, v) {
-		const char *type = string_of(v, "Type");
-
-		if (!json_is_object(v))
-			return err_set(err, ERR_INVALID, "invalid mount config: an object is wanted");
-		return err_set(err, ERR_INVALID, "mount of type \"%s\" at \"%s\" is not available: %s",
-			       *type ? type : "volume", string_of(v, "Target"),
-			       strcmp(type, "bind") == 0 ? "a container on Cloud Run cannot see this machine's files"
-							 : "this gateway has no volumes");
 	}
 	return 0;
 }
@@ -388,7 +359,7 @@ int container_spec_host(json_t *host, json_t *networking, json_t *warnings, stru
 	for (size_t i = 0; i < N(refused); i++)
 		if (given(host, refused[i].key))
 			return err_set(err, ERR_INVALID, "%s (HostConfig.%s)", refused[i].why, refused[i].key);
-	if (check_modes(host, err) < 0 || check_security(host, err) < 0 || check_mounts(host, err) < 0 ||
+	if (check_modes(host, err) < 0 || check_security(host, err) < 0 ||
 	    check_network(host, networking, err) < 0 || check_restart(host, err) < 0 || check_resources(host, err) < 0)
 		return -1;
 	for (size_t i = 0; i < N(ignored); i++) {

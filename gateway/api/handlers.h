@@ -17,7 +17,9 @@ request_handler image_push;
 /* registry.c */
 request_handler registry_login, registry_distribution, registry_search;
 /* network.c */
-request_handler network_list, network_get, volume_list, volume_get;
+request_handler network_list, network_get;
+/* volume.c */
+request_handler volume_list, volume_get, volume_create, volume_delete, volume_prune;
 /* container_create.c, container_list.c, container_inspect.c */
 request_handler container_create, container_list, container_inspect;
 /* container.c */

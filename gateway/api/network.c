@@ -1,4 +1,4 @@
-/* network - GET /networks and /volumes; see network.h. */
+/* network - GET /networks; see network.h. */
 #include "api/network.h"
 
 #include <stdio.h>
@@ -120,14 +120,4 @@ void network_get(struct request *r)
 		}
 	}
 	reply_error(r, ERR_NOT_FOUND, "network %s not found", r->name);
-}
-
-void volume_list(struct request *r)
-{
-	reply_json(r, 200, json_pack("{s:[], s:n}", "Volumes", "Warnings"));
-}
-
-void volume_get(struct request *r)
-{
-	reply_error(r, ERR_NOT_FOUND, "get %s: no such volume", r->name);
 }

@@ -63,10 +63,12 @@ static const struct route {
 	{"GET", "/networks/*", network_get},
 	{"GET", "/volumes", volume_list},
 	{"GET", "/volumes/*", volume_get},
+	{"POST", "/volumes/create", volume_create},
+	{"POST", "/volumes/prune", volume_prune},
+	{"DELETE", "/volumes/*", volume_delete},
 	{"GET", "/plugins", system_plugins},
 	/* docker system prune asks for all of these and wants 200 from each; there is nothing to remove. */
 	{"POST", "/networks/prune", system_empty_prune},
-	{"POST", "/volumes/prune", system_empty_prune},
 	{"POST", "/build/prune", system_empty_prune},
 
 	{"GET", "/internal/v1/healthz", admin_health},
@@ -114,9 +116,7 @@ static const struct route {
 	{"POST", "/networks/*/connect", not_available},
 	{"POST", "/networks/*/disconnect", not_available},
 	{"DELETE", "/networks/*", not_available},
-	{"POST", "/volumes/create", not_available},
 	{"PUT", "/volumes/*", not_available},
-	{"DELETE", "/volumes/*", not_available},
 	{"POST", "/plugins/create", not_available},
 	{"POST", "/plugins/pull", not_available},
 	{"GET", "/plugins/privileges", not_available},

@@ -8,6 +8,7 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/version.h"
+#include "api/volume.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "state/container.h"
@@ -56,7 +57,7 @@ static size_t count_images(struct images *t)
 
 static const char info_constants[] =
 	"{\"DriverStatus\":[],"
-	"\"Plugins\":{\"Volume\":[],\"Network\":[\"bridge\",\"host\",\"null\"],\"Authorization\":null,\"Log\":[\"json-file\"]},"
+	"\"Plugins\":{\"Volume\":[\"local\"],\"Network\":[\"bridge\",\"host\",\"null\"],\"Authorization\":null,\"Log\":[\"json-file\"]},"
 	"\"MemoryLimit\":true,\"SwapLimit\":false,\"CpuCfsPeriod\":true,\"CpuCfsQuota\":true,\"CPUShares\":false,"
 	"\"CPUSet\":false,\"PidsLimit\":false,\"IPv4Forwarding\":true,\"BridgeNfIptables\":true,"
 	"\"BridgeNfIp6tables\":true,\"Debug\":false,\"NFd\":0,\"OomKillDisable\":false,\"NGoroutines\":0,"
@@ -132,8 +133,8 @@ void system_df(struct request *r)
 	}
 	free(images);
 	free(containers);
-	reply_json(r, 200, json_pack("{s:I, s:o, s:o, s:[], s:[], s:i}", "LayersSize", layers, "Images", image_list_,
-				     "Containers", container_list_, "Volumes", "BuildCache", "BuilderSize", 0));
+	reply_json(r, 200, json_pack("{s:I, s:o, s:o, s:o, s:[], s:i}", "LayersSize", layers, "Images", image_list_,
+				     "Containers", container_list_, "Volumes", volumes_usage(r->g), "BuildCache", "BuilderSize", 0));
 }
 
 void system_plugins(struct request *r)
@@ -151,8 +152,6 @@ void system_empty_prune(struct request *r)
 {
 	if (strcmp(r->path, "/networks/prune") == 0)
 		reply_json(r, 200, json_pack("{s:n}", "NetworksDeleted"));
-	else if (strcmp(r->path, "/volumes/prune") == 0)
-		reply_json(r, 200, json_pack("{s:[], s:i}", "VolumesDeleted", "SpaceReclaimed", 0));
 	else
 		reply_json(r, 200, json_pack("{s:n, s:i}", "CachesDeleted", "SpaceReclaimed", 0));
 }

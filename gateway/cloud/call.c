@@ -181,7 +181,8 @@ static void on_response(void *ctx, const struct http_response *r, const struct e
 	json = json_loadb(r->body, r->len, JSON_ALLOW_NUL, NULL);
 	call_error(json_object_get(json, "error"), r->status, &err);
 	json_decref(json);
-	call_finish(call, NULL, &err);
+	if (!call->otherwise || !call->otherwise(call, &err))
+		call_finish(call, NULL, &err);
 }
 
 static void on_token(void *ctx, const char *token, const struct err *failed)

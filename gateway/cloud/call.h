@@ -17,6 +17,9 @@ struct cloud {
 	char *run_parent;         /* https://run.googleapis.com/v2/projects/P/locations/R */
 	char *run_base;           /* https://run.googleapis.com/v2 */
 	char *logging_base;
+	char *storage_base;       /* https://storage.googleapis.com/storage/v1 */
+	bool bucket_known;        /* storage: the volumes' bucket is there */
+	struct sweep *sweeps;     /* storage: volumes being emptied */
 	struct cloud_call *calls;
 };
 
@@ -26,6 +29,8 @@ struct cloud_call {
 	void *ctx;
 	/* The answer of the present request, never an error: call_ask again, or call_finish. */
 	void (*step)(struct cloud_call *call, json_t *answer);
+	/* A refusal of the present request: true if it asks on. NULL: every refusal ends the call. */
+	bool (*otherwise)(struct cloud_call *call, const struct err *err);
 	uint64_t deadline_ms;
 	bool done;                /* cb is running or has run */
 

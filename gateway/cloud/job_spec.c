@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cloud/job_volumes.h"
 #include "config.h"
 #include "image/image_config.h"
 #include "state/container.h"
@@ -266,6 +267,11 @@ static json_t *main_container(const struct config *cfg, const struct container *
 			 "args", args, "env", env, "resources", "limits", limits);
 }
 
+static json_t *agent_volume(void)
+{
+	return json_pack("[{s:s, s:{s:s, s:s}}]", "name", VOLUME, "emptyDir", "medium", "MEMORY", "sizeLimit", "64Mi");
+}
+
 static json_t *volume_mounts(void)
 {
 	return json_pack("[{s:s, s:s}]", "name", VOLUME, "mountPath", VOLUME_PATH);
@@ -302,7 +308,7 @@ static void instance_label(char out[LABEL_MAX + 1])
 	}
 }
 
-static json_t *task_template(const struct config *cfg, json_t *containers)
+static json_t *task_template(const struct config *cfg, json_t *containers, json_t *volumes)
 {
 	char timeout[32];
 	json_t *t;
@@ -316,16 +322,15 @@ static json_t *task_template(const struct config *cfg, json_t *containers)
 	if (cfg->vpc_connector)
 		json_object_set_new(t, "vpcAccess", json_pack("{s:s, s:s}", "connector",
 				    cfg->vpc_connector, "egress", "ALL_TRAFFIC"));
-	if (is_sidecar(cfg))
-		json_object_set_new(t, "volumes", json_pack("[{s:s, s:{s:s, s:s}}]", "name", VOLUME,
-				    "emptyDir", "medium", "MEMORY", "sizeLimit", "64Mi"));
+	if (json_array_size(volumes))
+		json_object_set(t, "volumes", volumes);
 	return t;
 }
 
 json_t *job_spec_build(const struct config *cfg, const struct container *c, struct err *err)
 {
 	char created[CLOCK_RFC3339_MAX], short_id[SHORT_ID + 1], instance[LABEL_MAX + 1];
-	json_t *containers, *main;
+	json_t *containers, *main, *volumes, *mounts, *job;
 
 	assert(c->image_ref && c->name);
 	main = main_container(cfg, c, err);
@@ -333,21 +338,28 @@ json_t *job_spec_build(const struct config *cfg, const struct container *c, stru
 	if (!main)
 		return NULL;
 	containers = json_pack("[o]", main);
+	volumes = is_sidecar(cfg) ? agent_volume() : json_array();
+	mounts = is_sidecar(cfg) ? volume_mounts() : json_array();
+	job_volumes_add(cfg, c, volumes, mounts);
+	if (json_array_size(mounts))
+		json_object_set(main, "volumeMounts", mounts);
+	json_decref(mounts);
 	if (is_sidecar(cfg)) {
-		json_object_set_new(main, "volumeMounts", volume_mounts());
 		json_object_set_new(main, "dependsOn", json_pack("[s]", JOB_SPEC_SIDECAR));
 		json_array_append_new(containers, sidecar_container(cfg));
 	}
 	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, c->id);
 	instance_label(instance);
 	clock_format(c->created_ns, 0, created);
-	return json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:i, s:i, s:o}}",
+	job = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:i, s:i, s:o}}",
 			 "labels", "sockerless_managed", "true", "sockerless_container_id", short_id,
 			 "sockerless_backend", "cloudrun", "sockerless_instance", instance,
 			 "annotations", "sockerless_container_id", c->id, "sockerless_name", c->name,
 			 "sockerless_created_at", created,
 			 "template", "taskCount", 1, "parallelism", 1,
-			 "template", task_template(cfg, containers));
+			 "template", task_template(cfg, containers, volumes));
+	json_decref(volumes);
+	return job;
 }
 
 char *job_spec_callback_url(const struct config *cfg, const char *container_id)

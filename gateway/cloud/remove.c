@@ -9,10 +9,12 @@
 #include "base/mem.h"
 #include "cloud/lifecycle_ops.h"
 #include "cloud/run.h"
+#include "cloud/storage.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
 #include "state/exec.h"
+#include "state/volume.h"
 
 #define KILL_GRACE_MS 10000    /* from SIGKILL to going on without the agent's word */
 #define LEAVE_GRACE_MS 2000    /* from the container's end to its agent hanging up */
@@ -45,6 +47,34 @@ void removal_end(struct removal *r, const struct err *err)
 	slot_release(s);
 }
 
+static void on_emptied(void *ctx, const struct err *err)
+{
+	AUTO_FREE char *name = ctx;
+
+	if (err)
+		log_error("a removed volume's objects are left behind", "volume=%s error=\"%s\"", name, err->msg);
+}
+
+/* docker rm -v and --rm: the volumes nobody named go with their last container. */
+static void discard_volumes(struct gateway *g, json_t *mounts)
+{
+	json_t *m;
+	size_t i;
+
+	json_array_foreach(mounts, i, m) {
+		const char *name = json_string_value(json_object_get(m, "name"));
+		struct volume *v = name ? volumes_find(g->volumes, name, NULL) : NULL;
+		json_t *users = v && v->anonymous ? volume_users(g->volumes, name) : NULL;
+
+		if (users && json_array_size(users) == 0) {
+			if (v->place == VOLUME_IN_BUCKET && g->config->volume_bucket)
+				storage_empty(g->cloud, name, on_emptied, xstrdup(name));
+			volume_remove(g->volumes, v);
+		}
+		json_decref(users);
+	}
+}
+
 static void forget(struct removal *r)
 {
 	struct slot *s = r->slot;
@@ -58,9 +88,13 @@ static void forget(struct removal *r)
 	if (s->stop)
 		stop_end_soon(s->stop);
 	if (c) {
+		json_t *mounts = c->remove_volumes || c->auto_remove ? json_incref(c->mounts) : NULL;
+
 		registry_drop(s->l->g->registry, c);
 		execs_container_removed(s->l->g->execs, c->id);
 		container_remove(c);
+		discard_volumes(s->l->g, mounts);
+		json_decref(mounts);
 	}
 	removal_end(r, NULL);
 }

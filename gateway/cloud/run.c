@@ -8,10 +8,12 @@
 #include "base/mem.h"
 #include "cloud/auth.h"
 #include "cloud/call.h"
+#include "cloud/storage.h"
 #include "gateway.h"
 
 #define RUN_HOST "https://run.googleapis.com"
 #define LOGGING_HOST "https://logging.googleapis.com"
+#define STORAGE_HOST "https://storage.googleapis.com"
 #define LIST_TIMEOUT_MS 60000
 #define POLL_MIN_MS 100
 #define POLL_MAX_MS 2000
@@ -29,6 +31,7 @@ struct cloud *cloud_new(struct gateway *g)
 	c->run_parent = xasprintf("%s/projects/%s/locations/%s", c->run_base, g->config->project,
 				  g->config->region);
 	c->logging_base = xasprintf("%s/v2", endpoint ? endpoint : LOGGING_HOST);
+	c->storage_base = xasprintf("%s/storage/v1", endpoint ? endpoint : STORAGE_HOST);
 	return c;
 }
 
@@ -36,12 +39,14 @@ void cloud_free(struct cloud *c)
 {
 	if (!c)
 		return;
+	storage_stop(c);
 	while (c->calls)
 		cloud_cancel(c->calls);
 	auth_free(c->auth);
 	free(c->run_base);
 	free(c->run_parent);
 	free(c->logging_base);
+	free(c->storage_base);
 	free(c);
 }
 

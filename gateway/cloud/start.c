@@ -12,9 +12,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cloud/job_spec.h"
+#include "cloud/job_volumes.h"
 #include "cloud/lifecycle_ops.h"
 #include "cloud/prepare.h"
 #include "cloud/run.h"
+#include "cloud/storage.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
@@ -189,6 +191,18 @@ static void on_job_created(void *ctx, json_t *json, const struct err *err)
 	}
 }
 
+/* The first start of all that mounts a named volume. */
+static void on_bucket(void *ctx, json_t *json, const struct err *err)
+{
+	struct start *st = ctx;
+
+	st->call = NULL;
+	if (err)
+		fail_call(st, err, "prepare the bucket of volumes (SOCKERLESS_GCR_VOLUME_BUCKET)");
+	else
+		create_job(st);
+}
+
 static void create_job(struct start *st)
 {
 	struct gateway *g = gateway_of(st);
@@ -196,6 +210,11 @@ static void create_job(struct start *st)
 	struct err err = { 0 };
 	json_t *job;
 
+	if (job_volumes_need_bucket(c) && !storage_bucket_is_known(g->cloud)) {
+		st->call = storage_ensure_bucket(g->cloud, on_bucket, st);
+		return;
+	}
+	job = job_spec_build(g->config, c, &err);
 	st->step = CREATE_JOB;
 	c->hold = prepare_needed(g, c);
 	job = job_spec_build(g->config, c, &err);

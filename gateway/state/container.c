@@ -69,6 +69,7 @@ static void container_free(struct container *c)
 	json_decref(c->host_config);
 	json_decref(c->networking);
 	json_decref(c->health);
+	json_decref(c->mounts);
 	free(c->name);
 	free(c->image);
 	free(c->image_id);
@@ -91,6 +92,8 @@ static json_t *to_doc(const struct container *c)
 	json_object_set(d, "hostConfig", c->host_config);
 	if (c->networking)
 		json_object_set(d, "networking", c->networking);
+	if (c->mounts)
+		json_object_set(d, "mounts", c->mounts);
 	json_object_set_new(d, "image", doc_text(c->image));
 	json_object_set_new(d, "imageID", doc_text(c->image_id));
 	json_object_set_new(d, "imageRef", doc_text(c->image_ref));
@@ -149,6 +152,7 @@ static struct container *from_doc(const char *id, const json_t *d, struct err *e
 	c->config = doc_object(d, "config");
 	c->host_config = doc_object(d, "hostConfig");
 	c->networking = doc_object(d, "networking");
+	c->mounts = json_incref(json_object_get(d, "mounts"));
 	c->image = doc_dup(d, "image");
 	c->image_id = doc_dup(d, "imageID");
 	c->image_ref = doc_dup(d, "imageRef");
@@ -369,6 +373,7 @@ struct container *containers_add(struct containers *t, struct container_new *spe
 	c->config = spec->config;
 	c->host_config = spec->host_config;
 	c->networking = spec->networking;
+	c->mounts = spec->mounts;
 	c->image = xstrdup(spec->image);
 	c->image_id = xstrdup(spec->image_id);
 	c->image_ref = xstrdup(spec->image_ref);

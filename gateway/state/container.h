@@ -34,6 +34,7 @@ struct container {
 	json_t *config;             /* Docker's Config, image defaults merged in (Env, Cmd, Entrypoint, ...) */
 	json_t *host_config;        /* as given, defaults filled */
 	json_t *networking;         /* NetworkingConfig as given, or NULL */
+	json_t *mounts;             /* list, or NULL; api/container_mounts.h says what an entry holds */
 	char *image;                /* as the user wrote it */
 	char *image_id;             /* sha256:… of the config */
 	char *image_ref;            /* what Cloud Run pulls: host/repo@sha256:… */
@@ -60,6 +61,7 @@ struct container {
 	char token[ID_HEX_MAX];     /* what the agent proves itself with */
 
 	/* Not stored. */
+	bool remove_volumes;        /* docker rm -v */
 	uint64_t version;           /* of the stored document */
 	struct log *log;            /* ours; opened on first use by container_log */
 	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */
@@ -86,7 +88,7 @@ struct container **containers_list(struct containers *t);
  * (ERR_INVALID) and unique (ERR_CONFLICT, Docker's sentence). Emits "create". */
 struct container_new {
 	const char *name, *image, *image_id, *image_ref;
-	json_t *config, *host_config, *networking;
+	json_t *config, *host_config, *networking, *mounts;
 };
 struct container *containers_add(struct containers *t, struct container_new *spec, struct err *err);
 int container_rename(struct container *c, const char *name, struct err *err);

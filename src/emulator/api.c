@@ -1,6 +1,7 @@
 /* api - see api.h.
  *
  *   /v2/projects/...                       run.googleapis.com v2
+ *   /storage/v1/b...                       storage.googleapis.com v1
  *   /v2/entries:list, /v2/entries:write    logging.googleapis.com v2
  *   /computeMetadata/v1/...                the metadata server
  *   /emulator/v1/{knobs,tasks,stats}       for tests */
@@ -13,6 +14,7 @@
 #include "metadata.h"
 #include "rpc.h"
 #include "run_api.h"
+#include "storage_api.h"
 #include "task.h"
 
 #define BODY_MAX (32 * 1024 * 1024)
@@ -89,6 +91,8 @@ static void with_body(struct exchange *x, void *ctx, const char *body, size_t le
 	else if (!authorized(emu, x))
 		rpc_reply_status(x, 401, "Request had invalid authentication credentials. Expected OAuth 2 "
 				 "access token, login cookie or other valid authentication credential.");
+	else if (under(path, "/storage/v1/b"))
+		storage_api_handle(emu, x, body, len);
 	else if (under(path, "/v2/projects/"))
 		run_api_handle(emu, x, body, len);
 	else if (post && !strcmp(path, "/v2/entries:list"))

@@ -130,6 +130,12 @@ MESSAGE_OF(schema_run_job_request, F("validateOnly", BOOL, 0), STR("etag", 0),
 MESSAGE_OF(schema_cancel_request, F("validateOnly", BOOL, 0), STR("etag", 0));
 MESSAGE_OF(schema_wait_request, F("timeout", DURATION, 0));
 
+static MESSAGE_OF(bucket_level_access, F("enabled", BOOL, 0));
+static MESSAGE_OF(iam_configuration, MSG("uniformBucketLevelAccess", bucket_level_access, 0),
+		  STR("publicAccessPrevention", 0));
+MESSAGE_OF(schema_bucket, STR("name", 0), STR("location", 0), STR("storageClass", 0), F("labels", MAP, 0),
+	   MSG("iamConfiguration", iam_configuration, 0));
+
 static MESSAGE_OF(monitored_resource, STR("type", 0), F("labels", MAP, 0));
 static MESSAGE_OF(log_entry,
 	STR("logName", 0), MSG("resource", monitored_resource, 0), F("protoPayload", ANY, 0),

@@ -15,6 +15,8 @@ extern const struct schema schema_job, schema_run_job_request, schema_cancel_req
 	schema_wait_request;
 /* logging.googleapis.com v2 */
 extern const struct schema schema_list_entries_request, schema_write_entries_request;
+/* storage v1: what is emulated of a bucket */
+extern const struct schema schema_bucket;
 
 /* path: where the message sits in the request ("job"; "" for the request itself).
  * A new object, or NULL with e filled. */

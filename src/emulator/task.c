@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/token.h"
+#include "buckets.h"
 #include "container.h"
 #include "fs.h"
 #include "hostpid.h"
@@ -159,6 +160,19 @@ static int make_secret(struct task *t, const char *dir, const json_t *v, struct 
 	return 0;
 }
 
+static int make_volume(struct task *t, const char *dir, const json_t *v, struct err *err)
+{
+	const json_t *source;
+
+	if ((source = json_object_get(v, "secret")))
+		return make_secret(t, dir, source, err);
+	if ((source = json_object_get(v, "gcs")))
+		return bucket_mount(t->emu, source, dir, err);
+	if ((source = json_object_get(v, "nfs")))
+		return nfs_mount(t->emu, source, dir, err);
+	return make_empty_dir(t, dir, json_object_get(v, "emptyDir"), err);
+}
+
 static int make_volumes(struct task *t, struct err *err)
 {
 	const json_t *v;
@@ -166,12 +180,10 @@ static int make_volumes(struct task *t, struct err *err)
 
 	json_array_foreach(json_object_get(t->spec.template, "volumes"), i, v) {
 		AUTO_FREE char *dir = xasprintf("%s/v%zu", t->dir, i);
-		const json_t *secret = json_object_get(v, "secret");
 
 		if (mkdir(dir, 0755) < 0)
 			return err_sys(err, errno, "make folder %s", dir);
-		if (secret ? make_secret(t, dir, secret, err) < 0
-			   : make_empty_dir(t, dir, json_object_get(v, "emptyDir"), err) < 0)
+		if (make_volume(t, dir, v, err) < 0)
 			return err_wrap(err, "volume %s", get(v, "name"));
 	}
 	return 0;
@@ -206,6 +218,12 @@ static size_t volume_index(const struct task *t, const char *name)
 	return i;
 }
 
+static bool is_read_only(const json_t *v)
+{
+	return json_object_get(v, "secret") || json_is_true(json_object_get(json_object_get(v, "gcs"), "readOnly")) ||
+	       json_is_true(json_object_get(json_object_get(v, "nfs"), "readOnly"));
+}
+
 static json_t *make_config(struct task *t, struct container *c, struct err *err)
 {
 	struct oci_mount mounts[MOUNTS_MAX];
@@ -224,7 +242,7 @@ static json_t *make_config(struct task *t, struct container *c, struct err *err)
 		assert(i < MOUNTS_MAX && v < json_array_size(volumes)); /* validated */
 		strv_take(&sources, xasprintf("%s/v%zu", t->dir, v));
 		mounts[spec.n_mounts++] = (struct oci_mount){ sources.v[i], get(m, "mountPath"),
-			json_object_get(json_array_get(volumes, v), "secret") != NULL };
+			is_read_only(json_array_get(volumes, v)) };
 	}
 	json_t *config = oci_config(&spec, err);
 	strv_release(&sources);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "buckets.h"
 #include "oci.h"
 #include "schema.h"
 #include "task.h"
@@ -371,24 +372,54 @@ static int check_secret(struct where *w, const json_t *s)
 	return 0;
 }
 
+static int check_gcs(struct where *w, const json_t *g)
+{
+	const json_t *option;
+	size_t i;
+
+	if (!get(g, "bucket") || !bucket_name_valid(get(g, "bucket")))
+		return bad(w, "gcs.bucket", "is not the name of a bucket");
+	json_array_foreach(json_object_get(g, "mountOptions"), i, option)
+		if (!bucket_mount_option_valid(json_string_value(option)))
+			return bad(w, "gcs.mount_options", "Unsupported or unrecognized flag for Cloud Storage volume: %.100s",
+				   json_string_value(option));
+	return 0;
+}
+
+static int check_nfs(struct where *w, const json_t *n)
+{
+	const char *server = get(n, "server"), *path = get(n, "path");
+
+	if (!server || !*server || strchr(server, '/') || !strcmp(server, ".") || !strcmp(server, ".."))
+		return bad(w, "nfs.server", "is required");
+	if (!path || *path != '/' || strstr(path, "/.."))
+		return bad(w, "nfs.path", "must be an absolute path");
+	return 0;
+}
+
 static int check_volume(struct where *w, const json_t *v, const json_t *volumes)
 {
-	static const struct { const char *key, *what; } other[] = {
-		{ "gcs", "Cloud Storage" }, { "nfs", "NFS" }, { "cloudSqlInstance", "Cloud SQL" } };
+	static const char *const sources[] = { "emptyDir", "secret", "gcs", "nfs" };
 	const char *name = get(v, "name"), *size = get(json_object_get(v, "emptyDir"), "sizeLimit");
+	size_t given = 0;
 	uint64_t n;
 
 	if (!name || !is_label(name, 63))
 		return bad(w, "name", "must be a DNS label (RFC 1123)");
 	if (find_named(volumes, name) != v)
 		return bad(w, "name", "volume name '%s' is used twice", name);
-	for (size_t i = 0; i < 3; i++)
-		if (json_object_get(v, other[i].key))
-			return bad(w, "", "%s volumes are not emulated", other[i].what);
-	if (!json_object_get(v, "emptyDir") == !json_object_get(v, "secret"))
+	if (json_object_get(v, "cloudSqlInstance"))
+		return bad(w, "", "Cloud SQL volumes are not emulated");
+	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+		given += json_object_get(v, sources[i]) != NULL;
+	if (given != 1)
 		return bad(w, "", "exactly one volume source is required");
 	if (json_object_get(v, "secret"))
 		return check_secret(w, json_object_get(v, "secret"));
+	if (json_object_get(v, "gcs"))
+		return check_gcs(w, json_object_get(v, "gcs"));
+	if (json_object_get(v, "nfs"))
+		return check_nfs(w, json_object_get(v, "nfs"));
 	if (size && (task_parse_size(size, &n) < 0 || n == 0))
 		return bad(w, "empty_dir.size_limit", "'%.40s' is not a size", size);
 	return 0;

@@ -6,6 +6,7 @@
 #   nonroot      busybox with USER 1000:1000 and a home directory that belongs to it
 #   debian-like  bash, coreutils and the C library they are linked with; CMD bash
 #   configured   busybox with ENTRYPOINT, CMD, ENV, WORKDIR, LABEL and STOPSIGNAL set
+#   volumes      busybox with VOLUME /data (a file in it) and /logs
 #   baked        busybox with the agent inside, for SOCKERLESS_AGENT_MODE=baked
 #
 # usage: build.sh OUT_DIR AGENT_BINARY
@@ -115,6 +116,11 @@ chmod 755 "$work/configured/entry"
 image configured --config.entrypoint /entry --config.cmd first --config.cmd 'second word' \
 	--config.env PATH=$path --config.env 'GREETING=hello there' --config.workingdir /srv/data \
 	--config.label 'test.label=from image' --config.stopsignal SIGUSR1
+
+busybox volumes
+mkdir -p "$work/volumes"/{data,logs}
+echo seed >"$work/volumes/data/seed"
+image volumes --config.cmd sh --config.env PATH=$path --config.volume /data --config.volume /logs
 
 busybox baked
 mkdir -p "$work/baked/sockerless/bin"

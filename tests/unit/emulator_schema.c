@@ -181,8 +181,15 @@ Test(validate, volumes)
 	"\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"" path "\"}]}]}"
 	says(WITH("\"emptyDir\":{\"medium\":\"MEMORY\",\"sizeLimit\":\"64Mi\"}", "/x"), "");
 	says(WITH("\"emptyDir\":{\"sizeLimit\":\"lots\"}", "/x"), "not a size");
-	says(WITH("\"gcs\":{\"bucket\":\"b\"}", "/x"), "Cloud Storage volumes are not emulated");
-	says(WITH("\"nfs\":{\"server\":\"s\"}", "/x"), "NFS volumes are not emulated");
+	says(WITH("\"gcs\":{\"bucket\":\"bucket\",\"mountOptions\":[\"only-dir=a/b\",\"file-mode=777\"]}", "/x"), "");
+	says(WITH("\"gcs\":{\"bucket\":\"b\"}", "/x"), "is not the name of a bucket");
+	says(WITH("\"gcs\":{\"bucket\":\"bucket\",\"mountOptions\":[\"only-dir=../b\"]}", "/x"), "Unsupported or unrecognized");
+	says(WITH("\"gcs\":{\"bucket\":\"bucket\",\"mountOptions\":[\"--file-mode=777\"]}", "/x"), "Unsupported or unrecognized");
+	says(WITH("\"gcs\":{\"bucket\":\"bucket\"},\"emptyDir\":{}", "/x"), "exactly one volume source");
+	says(WITH("\"nfs\":{\"server\":\"s\",\"path\":\"/p\"}", "/x"), "");
+	says(WITH("\"nfs\":{\"server\":\"s\"}", "/x"), "nfs.path: must be an absolute path");
+	says(WITH("\"nfs\":{\"server\":\"..\",\"path\":\"/p\"}", "/x"), "nfs.server");
+	says(WITH("\"cloudSqlInstance\":{\"instances\":[\"a\"]}", "/x"), "Cloud SQL volumes are not emulated");
 	says(WITH("\"cloudSqlInstance\":{}", "/x"), "Cloud SQL volumes are not emulated");
 	says(WITH("\"secret\":{\"secret\":\"s\"}", "/x"), "Secret s was not found");
 	says(WITH("\"emptyDir\":{}", "x"), "absolute path");

@@ -1,0 +1,11 @@
+/* storage_api - Cloud Storage's JSON API v1, the part for volumes: buckets (insert, get, list, delete) and objects
+ * (get, list, delete).   /storage/v1/b[/BUCKET[/o[/OBJECT]]] */
+#ifndef EMULATOR_STORAGE_API_H
+#define EMULATOR_STORAGE_API_H
+
+#include "emulator.h"
+#include "net/http_server.h"
+
+void storage_api_handle(struct emulator *emu, struct exchange *x, const char *body, size_t len);
+
+#endif
