@@ -206,14 +206,14 @@ count_fds() { find "/proc/$engine_pid/fd" -mindepth 1 -maxdepth 1 2>/dev/null | 
 
 # ---- the end ----------------------------------------------------------------------------------------
 
-# Processes that carry the engine's mark in their environment, or that live in a mount namespace of
-# their own made from our files; and mounts.
+# Processes that carry the engine's mark in their environment, or whose root file system is made
+# of our files (others may have copies of our mounts in their namespaces); and mounts.
 left_behind() {
 	local dir ours
 	ours=$(readlink /proc/self/ns/mnt)
 	for dir in /proc/[0-9]*; do
 		if tr '\0' '\n' <"$dir/environ" 2>/dev/null | grep -qxF "SOCKERLESS_FUNC_MARK=$T" ||
-			{ [ "$(readlink "$dir/ns/mnt")" != "$ours" ] && grep -qF "$T/" "$dir/mountinfo"; }; then
+			{ [ "$(readlink "$dir/ns/mnt")" != "$ours" ] && awk '$5 == "/"' "$dir/mountinfo" | grep -qF "$T/"; }; then
 			echo "process ${dir#/proc/}: $(tr '\0' ' ' <"$dir/cmdline" | cut -c1-200)"
 		fi
 	done 2>/dev/null
