@@ -41,7 +41,8 @@ LDFLAGS  += $(if $(SAN),-fsanitize=$(SAN))
 DAEMON_LIBS := -lwebsockets -luv -lcurl -ljansson -lssl -lcrypto -lprotobuf-c -lsqlite3 -lpthread
 EMU_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
 CTL_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
-AGENT_LIBS  := -lprotobuf-c -luv_a -ljansson -lssl -lcrypto -ldl -lpthread
+# The last four are libarchive's: what it reads archives compressed with.
+AGENT_LIBS  := -lprotobuf-c -luv_a -ljansson -larchive -lssl -lcrypto -lz -lbz2 -llzma -lzstd -ldl -lpthread
 
 LLHTTP_SRC  := api http llhttp
 BASE_SRC    := $(wildcard src/base/*.c)
@@ -73,7 +74,7 @@ $(B)/bin/sockerlessctl: $(call obj,$(CTL_SRC)) $(NET_OBJ) $(BASE_OBJ)
 # Static: it runs in any image. A sanitizer build is dynamic, the runtimes cannot be static.
 # glibc warns that getaddrinfo and dlopen want its shared parts; name look-up by files and DNS is built in.
 $(B)/bin/sockerless-agent: $(call obj,$(AGENT_SRC)) $(PROTO_OBJ) $(AGENT_NET_OBJ) $(BASE_OBJ)
-	$(if $(SAN),$(LINK) -lprotobuf-c -luv -ljansson -lssl -lcrypto -lpthread,\
+	$(if $(SAN),$(LINK) -lprotobuf-c -luv -ljansson -larchive -lssl -lcrypto -lpthread,\
 	$(Q)mkdir -p $(@D); echo "  LD      $@"; $(CC) -static $(CFLAGS) $(LDFLAGS) -o $@.debug $^ $(AGENT_LIBS) 2>$@.ldlog || { cat $@.ldlog >&2; exit 1; }; strip -o $@ $@.debug)
 
 # What runs in images is always the static agent, also beside sanitized programs.
@@ -113,7 +114,7 @@ $(B)/test/proto_%: $(B)/obj/tests/unit/proto_%.o $(PROTO_OBJ) $(BASE_OBJ)
 $(B)/test/gateway_%: $(B)/obj/tests/unit/gateway_%.o $(GW_LIB_OBJ) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
 	$(LINK) -lcriterion $(DAEMON_LIBS)
 $(B)/test/agent_%: $(B)/obj/tests/unit/agent_%.o $(AGENT_LIB_OBJ) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
-	$(LINK) -lcriterion -lprotobuf-c $(EMU_LIBS)
+	$(LINK) -lcriterion -lprotobuf-c -larchive $(EMU_LIBS)
 $(B)/test/emulator_%: $(B)/obj/tests/unit/emulator_%.o $(EMU_LIB_OBJ) $(NET_OBJ) $(BASE_OBJ)
 	$(LINK) -lcriterion $(EMU_LIBS)
 

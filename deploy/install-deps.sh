@@ -10,18 +10,23 @@ set -euo pipefail
 # the HTTP parser, which are compiled in.
 build=(
 	gcc
+	libarchive-dev
+	libbz2-dev
 	libc6-dev
 	libcurl4-openssl-dev
 	libjansson-dev
+	liblzma-dev
 	libprotobuf-c-dev
 	libsqlite3-dev
 	libssl-dev
 	libuv1-dev
 	libwebsockets-dev
+	libzstd-dev
 	make
 	node-llhttp
 	protobuf-c-compiler
 	uthash-dev
+	zlib1g-dev
 )
 
 # What the programs load or start: libwebsockets opens its libuv plugin at run time; --local starts

@@ -14,6 +14,7 @@ static const struct {
 } tools[] = {
 	{"connect", tool_connect},
 	{"get", tool_get},
+	{"put", tool_put},
 	{"stat", tool_stat},
 };
 

@@ -18,5 +18,6 @@ int tool_write(int fd, const void *p, size_t n);
 int tool_connect(int argc, char *argv[]); /* connect HOST PORT: a TCP connection's two directions */
 int tool_stat(int argc, char *argv[]);    /* stat [--container ID] PATH: its state as JSON */
 int tool_get(int argc, char *argv[]);     /* get ...: that and the archive of it */
+int tool_put(int argc, char *argv[]);     /* put ... PATH: an archive on stdin is extracted there */
 
 #endif
