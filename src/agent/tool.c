@@ -12,7 +12,9 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char *argv[]);
 } tools[] = {
+	{"changes", tool_changes},
 	{"connect", tool_connect},
+	{"export", tool_export},
 	{"get", tool_get},
 	{"put", tool_put},
 	{"stat", tool_stat},

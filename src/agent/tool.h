@@ -19,5 +19,7 @@ int tool_connect(int argc, char *argv[]); /* connect HOST PORT: a TCP connection
 int tool_stat(int argc, char *argv[]);    /* stat [--container ID] PATH: its state as JSON */
 int tool_get(int argc, char *argv[]);     /* get ...: that and the archive of it */
 int tool_put(int argc, char *argv[]);     /* put ... PATH: an archive on stdin is extracted there */
+int tool_export(int argc, char *argv[]);  /* export: an archive of the root file system */
+int tool_changes(int argc, char *argv[]); /* changes SINCE_NS: its paths, and which of them are new */
 
 #endif

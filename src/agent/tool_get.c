@@ -12,7 +12,6 @@
 #include "tool_tar.h"
 #include "tool_tree.h"
 
-#define MOUNTINFO "/proc/self/mountinfo"
 
 struct get {
 	struct tar_writer tar;
@@ -75,7 +74,7 @@ static int run(int argc, char *argv[], bool content)
 
 	if (argc != 2 && !*container)
 		return tool_fail(TOOL_INVALID, "usage: %s [--container ID] PATH", argv[0]);
-	mounts_load(&mounts, MOUNTINFO);
+	mounts_load(&mounts, MOUNTS_OF_CONTAINER);
 	rc = path_stat(&mounts, argv[argc - 1], &p, &err);
 	if (rc == 0) {
 		if (content)

@@ -22,7 +22,8 @@ struct mounts {
 	size_t n;
 };
 
-/* From a file as /proc/self/mountinfo; without one nothing is known to be mounted. */
+#define MOUNTS_OF_CONTAINER "/proc/self/mountinfo"
+/* From a file as that; without one nothing is known to be mounted. */
 void mounts_load(struct mounts *m, const char *file);
 void mounts_release(struct mounts *m);
 

@@ -12,7 +12,6 @@
 #include "tool_path.h"
 #include "user.h"
 
-#define MOUNTINFO "/proc/self/mountinfo"
 
 struct put {
 	const char *container, *user, *path;
@@ -95,7 +94,7 @@ static int put(struct put *p, struct err *err)
 	struct mounts mounts;
 	AUTO_FREE char *dest = NULL;
 
-	mounts_load(&mounts, MOUNTINFO);
+	mounts_load(&mounts, MOUNTS_OF_CONTAINER);
 	dest = find_dest(&mounts, p->path, err);
 	mounts_release(&mounts);
 	if (!dest || find_owner(p, err) < 0)
