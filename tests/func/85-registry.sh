@@ -2,7 +2,7 @@
 # Registries of every kind: login, a name's descriptor, push, pull with credentials. skopeo is the witness.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/registries.sh"
-engine_start busybox static
+engine_start static
 plain_registry
 basic_registry
 token_registry
