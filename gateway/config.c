@@ -274,6 +274,9 @@ static const struct setting settings[] = {
 
 	{"SOCKERLESS_HUB_MIRROR", NULL, STRING, AT(hub_mirror), .check = check_registry,
 	 .value = "HOST[/PREFIX]", .help = "asked instead of Docker Hub"},
+	{GCR "IMAGE_REPOSITORY", NULL, STRING, AT(image_repository), .check = check_registry,
+	 .value = "HOST/PREFIX", .help = "Artifact Registry repository for images that come from docker load, import "
+	 "and commit; without it these are refused"},
 	{"SOCKERLESS_PLAIN_REGISTRIES", NULL, LIST, AT(plain_registries), .check = check_registry,
 	 .value = "HOST,...", .help = "registries without TLS; this machine's never need it"},
 

@@ -42,6 +42,7 @@ struct config {
 	char *tls_cert, *tls_key, *tls_client_ca; /* --tls-cert, --tls-key, --tls-client-ca for tcp */
 	/* Images */
 	char *hub_mirror;          /* SOCKERLESS_HUB_MIRROR: host[:port][/prefix] asked instead of Docker Hub */
+	char *image_repository;    /* SOCKERLESS_GCR_IMAGE_REPOSITORY: host[:port]/prefix for images we make; NULL = none */
 	struct strv plain_registries; /* SOCKERLESS_PLAIN_REGISTRIES: hosts spoken to without TLS (loopback always is) */
 	/* House */
 	int64_t pending_files_max; /* SOCKERLESS_PENDING_FILES_MAX, bytes of one container's files before its start */

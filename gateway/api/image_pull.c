@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/image_store.h"
 #include "api/reply.h"
 #include "base/mem.h"
 #include "image/reference.h"
@@ -117,13 +118,6 @@ static void fetched(void *ctx, const struct registry_image *image, const struct 
 	reply_end(r);
 }
 
-/* Cloud Run runs linux/amd64 and nothing else. */
-static bool platform_runs(const char *platform)
-{
-	return !platform || !*platform || strcmp(platform, "linux") == 0 || strcmp(platform, "linux/amd64") == 0 ||
-	       strncmp(platform, "linux/amd64/", 12) == 0;
-}
-
 void image_pull(struct request *r)
 {
 	AUTO_FREE char *image = request_query(r, "fromImage"), *tag = request_query(r, "tag");
@@ -132,12 +126,13 @@ void image_pull(struct request *r)
 	struct err err;
 
 	if (!image || !*image) {
-		reply_error(r, source ? ERR_UNSUPPORTED : ERR_INVALID, source
-			    ? "POST /images/create?fromSrc= (import) is not available: images for Cloud Run come from a registry"
-			    : "fromImage is missing");
+		if (source && *source)
+			image_import(r);
+		else
+			reply_error(r, ERR_INVALID, "fromImage is missing");
 		return;
 	}
-	if (!platform_runs(platform)) {
+	if (!image_platform_runs(platform)) {
 		reply_error(r, ERR_NOT_FOUND, "no matching manifest for %s: Cloud Run runs linux/amd64", platform);
 		return;
 	}
