@@ -16,8 +16,9 @@ request_handler image_list, image_inspect, image_history, image_tag, image_delet
 request_handler image_push, image_load, image_save, image_save_one, image_import;
 /* registry.c */
 request_handler registry_login, registry_distribution, registry_search;
-/* network.c */
-request_handler network_list, network_get;
+/* network.c, network_create.c */
+request_handler network_list, network_get, network_create, network_delete, network_prune, network_connect_to,
+	network_disconnect_from;
 /* volume.c */
 request_handler volume_list, volume_get, volume_create, volume_delete, volume_prune;
 /* container_create.c, container_list.c, container_inspect.c */
