@@ -34,7 +34,7 @@ static int kill_by_walking(void)
 		for (size_t k = 0; k < now.n; k++) {
 			if (task_is_dead(&now.v[k]) || tasks_find(&before, &now.v[k]))
 				continue;
-			kill(now.v[k].pid, SIGKILL);
+			task_kill(&now.v[k], SIGKILL);
 			more = true;
 		}
 		tasks_release(&before);

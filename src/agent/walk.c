@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ ssize_t walk_read(pid_t pid, const char *file, char *out, size_t n)
 }
 
 /* pid (comm) state ppid ...: the name may hold anything, also a parenthesis. */
-static int read_stat(pid_t pid, struct task *ret)
+int walk_task(pid_t pid, struct task *ret)
 {
 	char text[1024], *open_at, *close_at;
 	size_t n;
@@ -50,9 +51,9 @@ static int read_stat(pid_t pid, struct task *ret)
 	memcpy(ret->comm, open_at + 1, n);
 	/* fields 3 to 24 of proc(5) */
 	return sscanf(close_at + 1,
-		      " %c %d %d %d %d %d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %d %d %*d %lu %lu %lu",
+		      " %c %d %d %d %d %d %*u %*u %*u %*u %*u %lu %lu %lu %lu %*d %d %d %*d %lu %lu %lu",
 		      &ret->state, &ret->ppid, &ret->pgrp, &ret->session, &ret->tty, &ret->tpgid, &ret->utime,
-		      &ret->stime, &ret->nice, &ret->threads, &ret->start, &ret->vsize, &ret->rss) == 13 ? 0 : -1;
+		      &ret->stime, &ret->cutime, &ret->cstime, &ret->nice, &ret->threads, &ret->start, &ret->vsize, &ret->rss) == 15 ? 0 : -1;
 }
 
 static int by_pid(const void *a, const void *b)
@@ -152,7 +153,7 @@ int walk_tasks(pid_t agent, struct tasks *ret, struct err *err)
 			room = room ? 2 * room : 64;
 			ret->v = xrealloc(ret->v, room * sizeof(*ret->v));
 		}
-		if (read_stat((pid_t)strtol(e->d_name, NULL, 10), &ret->v[ret->n]) == 0)
+		if (walk_task((pid_t)strtol(e->d_name, NULL, 10), &ret->v[ret->n]) == 0)
 			ret->n++;
 	}
 	closedir(d);
@@ -173,4 +174,13 @@ const struct task *tasks_find(const struct tasks *t, const struct task *like)
 	const struct task *k = find(t, like->pid);
 
 	return k && k->start == like->start ? k : NULL;
+}
+
+void task_kill(const struct task *t, int sig)
+{
+	/* Processes of the container are never in a group of the agent's or a tool's: each begins in a
+	 * session of its own. */
+	if (t->pgrp > 1 && t->pgrp != getpgrp())
+		kill(-t->pgrp, sig);
+	kill(t->pid, sig);
 }
