@@ -10,7 +10,7 @@
 #include "walk.h"
 
 #define PATIENCE_MS 10000
-#define STUCK_MS 1000            /* one deep in the kernel, as a vfork's parent, runs nothing of its own */
+#define STUCK_MS 1000            /* one deep in the kernel runs nothing of its own, and stops when it is back */
 #define PAUSE_US 1000
 
 static bool stopped(const struct task *t)
@@ -18,17 +18,26 @@ static bool stopped(const struct task *t)
 	return t->state == 'T' || t->state == 't';
 }
 
+/* Nothing of its own runs any more: also one that has vforked a child that is stopped before its exec. */
+static bool still(const struct tasks *all, const struct task *t)
+{
+	for (size_t i = 0; t->state == 'D' && i < all->n; i++)
+		if (all->v[i].ppid == t->pid && stopped(&all->v[i]))
+			return true;
+	return stopped(t);
+}
+
 /* Stops all who run. Returns how many are not known to be still. */
 static size_t stop_all(const struct tasks *now, const struct tasks *before, bool patient)
 {
-	size_t open = 0;
+	size_t open = now->unsteady;
 
 	for (size_t i = 0; i < now->n; i++) {
 		const struct task *t = &now->v[i];
 
 		if (task_is_dead(t))
 			continue;
-		if (!tasks_find(before, t) || (!stopped(t) && (patient || t->state != 'D')))
+		if (!tasks_find(before, t) || (!still(now, t) && (patient || t->state != 'D')))
 			open++;
 		if (!stopped(t))
 			task_kill(t, SIGSTOP);
@@ -87,5 +96,5 @@ int tool_freeze(int argc, char *argv[])
 	if (!freeze || open == 0) /* who is stopped again by now has done so itself */
 		return TOOL_OK;
 	until_settled(getppid(), false, NULL); /* not half of it */
-	return tool_fail(TOOL_FAILED, "%zd processes do not stop", open);
+	return tool_fail(TOOL_FAILED, "%zd processes of the container do not stop", open);
 }

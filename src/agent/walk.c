@@ -96,33 +96,44 @@ static bool agents_own(pid_t agent, pid_t pid)
 	return strcmp(line + strnlen(line, (size_t)n - 1) + 1, "tool") == 0;
 }
 
-static uint8_t judge_by_itself(const struct task *k, const struct task *parent, pid_t agent)
+/* What needs no look at the parents' parents. */
+static uint8_t judge_by_itself(struct tasks *t, struct task *k, pid_t agent)
 {
-	if (k->pid == agent)
-		return OUTSIDE;
+	struct task now;
+
+	if (k->pid == agent || k->ppid == 0)
+		return agent == 1 && k->pid != agent ? MEMBER : OUTSIDE;
 	if (k->ppid == agent)
 		return agents_own(agent, k->pid) ? OUTSIDE : MEMBER;
-	if (!parent) /* gone meanwhile, or never in sight; all that init can see is the container's */
-		return agent == 1 ? MEMBER : OUTSIDE;
-	return UNKNOWN;
+	if (find(t, k->ppid))
+		return UNKNOWN;
+	if (agent == 1)
+		return MEMBER; /* all that init can see is the container's */
+	/* The parent has ended while we walked: it has another one by now, or has ended itself. */
+	if (walk_task(k->pid, &now) == 0 && now.start == k->start && now.ppid != k->ppid) {
+		k->ppid = now.ppid;
+		return judge_by_itself(t, k, agent);
+	}
+	t->unsteady = true;
+	return OUTSIDE;
 }
 
-/* As the nearest forefather of whom it is known, who passes it on to all on the way. */
+/* As the nearest forefather of whom it is known; all on the way are the same. */
 static void judge(struct tasks *t, struct task *k, pid_t agent)
 {
-	struct task *at = k;
-	uint8_t verdict = OUTSIDE;
-	size_t steps; /* a walk is no snapshot: the chain could be a ring */
+	struct task *source = k, *at;
+	uint8_t verdict = UNKNOWN;
+	size_t steps = 0; /* a walk is no snapshot: the chain could be a ring */
 
-	for (steps = 0; at && steps <= t->n; steps++, at = find(t, at->ppid)) {
-		verdict = at->verdict ? at->verdict : judge_by_itself(at, find(t, at->ppid), agent);
-		if (verdict != UNKNOWN)
+	for (;;) {
+		verdict = source->verdict ? source->verdict : judge_by_itself(t, source, agent);
+		if (verdict != UNKNOWN || ++steps > t->n)
 			break;
+		source = find(t, source->ppid);
 	}
-	if (verdict == UNKNOWN)
-		verdict = OUTSIDE;
-	for (at = k; at && at->verdict == UNKNOWN; at = find(t, at->ppid))
-		at->verdict = verdict;
+	for (at = k; at != source; at = find(t, at->ppid))
+		at->verdict = verdict == UNKNOWN ? OUTSIDE : verdict;
+	source->verdict = verdict == UNKNOWN ? OUTSIDE : verdict;
 }
 
 static void keep_members(struct tasks *t, pid_t agent)
@@ -155,6 +166,8 @@ int walk_tasks(pid_t agent, struct tasks *ret, struct err *err)
 		}
 		if (walk_task((pid_t)strtol(e->d_name, NULL, 10), &ret->v[ret->n]) == 0)
 			ret->n++;
+		else if (agent == 1) /* elsewhere it is most likely somebody else's */
+			ret->unsteady = true;
 	}
 	closedir(d);
 	if (ret->n)

@@ -27,6 +27,7 @@ struct task {                    /* numbers as /proc/PID/stat has them */
 struct tasks {
 	struct task *v;          /* by pid; ours */
 	size_t n;
+	bool unsteady;           /* one went away during the walk, and what it left may not be listed */
 };
 
 /* agent: the pid of the agent whose container it is. */
