@@ -252,9 +252,9 @@ static json_t *ports_shown(const struct container *c)
 	return list;
 }
 
-static json_t *row(struct request *r, const struct query *q, const struct container *c, int64_t now)
+json_t *container_row(struct request *r, const struct container *c, bool size)
 {
-	AUTO_FREE char *status = container_status(c, now), *name = xasprintf("/%s", c->name);
+	AUTO_FREE char *status = container_status(c, clock_wall_ns()), *name = xasprintf("/%s", c->name);
 	AUTO_FREE char *command = format_command(json_object_get(c->config, "Entrypoint"),
 						 json_object_get(c->config, "Cmd"));
 	json_t *labels = json_object_get(c->config, "Labels");
@@ -267,7 +267,7 @@ static json_t *row(struct request *r, const struct query *q, const struct contai
 			      network_settings(r, c, true), "Mounts", container_mounts_shown(r->g, c, true));
 
 	json_object_set_new(o, "Labels", json_is_object(labels) ? json_incref(labels) : json_object());
-	if (q->size)
+	if (size)
 		json_object_set_new(o, "SizeRootFs", json_integer(root_size(r, c)));
 	json_object_set_new(o, "Health", json_pack("{s:s, s:i}", "Status", container_health(c), "FailingStreak",
 			    (int)json_integer_value(json_object_get(c->health, "FailingStreak"))));
@@ -279,11 +279,10 @@ static json_t *rows(struct request *r, const struct query *q)
 	struct container **list = containers_list(r->g->containers);
 	json_t *out = json_array();
 	bool past_before = !q->before;
-	int64_t now = clock_wall_ns();
 
 	for (size_t i = 0; list[i] && list[i] != q->since; i++) {
 		if (past_before && passes(r, q, list[i]))
-			json_array_append_new(out, row(r, q, list[i], now));
+			json_array_append_new(out, container_row(r, list[i], q->size));
 		past_before = past_before || list[i] == q->before;
 		if (q->limit > 0 && (int64_t)json_array_size(out) == q->limit)
 			break;

@@ -7,7 +7,9 @@
 typedef void request_handler(struct request *r);
 
 /* system.c */
-request_handler system_ping, system_version, system_info, system_df, system_plugins, system_no_plugin, system_empty_prune;
+request_handler system_ping, system_version, system_info, system_plugins, system_no_plugin, system_empty_prune;
+/* disk_usage.c */
+request_handler system_df;
 /* events.c */
 request_handler events_get;
 /* image.c, image_pull.c */
