@@ -110,17 +110,17 @@ static inline void raw_block(FILE *f, const struct raw *r)
 	unsigned sum = 0;
 
 	snprintf(h, 100, "%s", r->name);
-	snprintf(h + 100, 8, "%07o", r->mode ? r->mode : 0640);
+	snprintf(h + 100, 8, "%07o", (r->mode ? r->mode : 0640) & 07777);
 	snprintf(h + 108, 8, "%07o", 7);
 	snprintf(h + 116, 8, "%07o", 8);
-	snprintf(h + 124, 12, "%011zo", n);
+	snprintf(h + 124, 12, "%011zo", n & 07777777);
 	snprintf(h + 136, 12, "%011o", 1000000000);
 	memset(h + 148, ' ', 8);
 	h[156] = r->type ? r->type : '0';
 	snprintf(h + 157, 100, "%s", r->link ? r->link : "");
 	memcpy(h + 257, "ustar\00000", 8);
-	snprintf(h + 329, 8, "%07o", r->major);
-	snprintf(h + 337, 8, "%07o", r->minor);
+	snprintf(h + 329, 8, "%07o", r->major & 07777);
+	snprintf(h + 337, 8, "%07o", r->minor & 07777);
 	for (size_t i = 0; i < sizeof(h); i++)
 		sum += (unsigned char)h[i];
 	snprintf(h + 148, 8, "%06o", sum);
