@@ -167,7 +167,7 @@ $(O)/fuzz/rest.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@; ar rcs $@ $^
 $(O)/fuzz/%: tests/fuzz/%.c $(O)/fuzz/rest.a
 	$(Q)mkdir -p $(@D); echo "  FUZZ    $@"; \
-	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d -o $@ $< $(O)/fuzz/rest.a $(DAEMON_LIBS)
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d -o $@ $< $(O)/fuzz/rest.a $(DAEMON_LIBS) -larchive
 
 fuzz-smoke: $(FUZZ_BIN)
 	$(Q)for f in $(FUZZ_BIN); do corpus=tests/fuzz/corpus/$$(basename $$f); mkdir -p $(O)/fuzz/empty; \
