@@ -14,6 +14,8 @@ request_handler system_df;
 request_handler events_get;
 /* image.c, image_pull.c */
 request_handler image_list, image_inspect, image_history, image_tag, image_delete, image_prune, image_pull;
+/* image_build.c */
+request_handler image_build, image_commit;
 /* image_push.c, image_load.c, image_save.c, image_import.c */
 request_handler image_push, image_load, image_save, image_save_one, image_import;
 /* registry.c */

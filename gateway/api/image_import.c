@@ -182,8 +182,9 @@ void image_import(struct request *r)
 			    source);
 		return;
 	}
-	if (!image_platform_runs(platform)) {
-		reply_error(r, ERR_INVALID, "%s: Cloud Run runs linux/amd64", platform);
+	if (image_platform_check(platform, &err) < 0) {
+		err.kind = ERR_INVALID;
+		reply_err(r, &err);
 		return;
 	}
 	m = read_request(r, &err);

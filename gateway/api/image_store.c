@@ -3,6 +3,7 @@
 #include "api/image_store.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "api/reply.h"
 #include "api/spool.h"
@@ -23,10 +24,36 @@ bool image_store_possible(struct request *r)
 	return false;
 }
 
-bool image_platform_runs(const char *platform)
+static bool one_of(const char *s, size_t n, const char *const *list)
 {
-	return !platform || !*platform || strcmp(platform, "linux") == 0 || strcmp(platform, "linux/amd64") == 0 ||
-	       strncmp(platform, "linux/amd64/", 12) == 0;
+	for (; *list; list++)
+		if (strlen(*list) == n && strncasecmp(s, *list, n) == 0)
+			return true;
+	return false;
+}
+
+int image_platform_check(const char *platform, struct err *err)
+{
+	static const char *const systems[] = {"linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "solaris", NULL};
+	static const char *const archs[] = {"amd64", "x86_64", "x86-64", "386", "arm", "armhf", "armel", "arm64", "aarch64",
+		"ppc64le", "s390x", "riscv64", "mips64le", NULL};
+	size_t n = platform ? strcspn(platform, "/") : 0;
+	const char *arch = n && platform[n] ? platform + n + 1 : NULL;
+
+	if (!platform || !*platform)
+		return 0;
+	if (!arch && !one_of(platform, n, systems) && !one_of(platform, n, archs))
+		return err_set(err, ERR_INVALID, "\"%s\": unknown operating system or architecture: invalid argument", platform);
+	if (!arch && !one_of(platform, n, systems)) {
+		arch = platform;
+		platform = "linux";
+		n = 5;
+	}
+	if (n == 5 && strncasecmp(platform, "linux", 5) == 0 &&
+	    (!arch || one_of(arch, strcspn(arch, "/"), (const char *const[]){"amd64", "x86_64", "x86-64", NULL})))
+		return 0;
+	return err_set(err, ERR_NOT_FOUND, "no matching manifest for %.*s%s%s: Cloud Run runs linux/amd64", (int)n, platform,
+		       arch ? "/" : "", arch ? arch : "");
 }
 
 /* ---- to the repository --------------------------------------------------------------------------------- */

@@ -11,8 +11,9 @@ struct spool;
 /* True if there is a repository; else the request was answered with what to do (501). */
 bool image_store_possible(struct request *r);
 
-/* "linux", "linux/amd64" and nothing: what Cloud Run runs. */
-bool image_platform_runs(const char *platform);
+/* "linux", "amd64", "linux/amd64" and nothing are what Cloud Run runs: 0. ERR_INVALID: no platform at all,
+ * ERR_NOT_FOUND: another one. */
+int image_platform_check(const char *platform, struct err *err);
 
 struct image_store_ops {
 	/* Layer i: so many bytes are sent. May be NULL; must not cancel. */
