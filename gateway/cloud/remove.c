@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "agents/dial.h"
-#include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/log.h"
@@ -91,7 +90,6 @@ static void forget(struct removal *r)
 	if (c) {
 		json_t *mounts = c->remove_volumes || c->auto_remove ? json_incref(c->mounts) : NULL;
 
-		ports_close(s->l->g->ports, c);
 		registry_drop(s->l->g->registry, c);
 		execs_container_removed(s->l->g->execs, c->id);
 		container_remove(c);
@@ -113,12 +111,16 @@ static void on_deleted(void *ctx, json_t *json, const struct err *err)
 
 static void proceed(void *ctx);
 
-/* An agent whose main process has ended leaves once it knows that we know. Deleting the job before
- * would kill it with its last word unread, and show the execution as cancelled. */
+/* An agent whose main process has ended leaves once it knows that we know, and that nobody wants the files any
+ * more. Deleting the job before would kill it with its last word unread, and show the execution as cancelled. */
 static bool await_agents_leave(struct removal *r, struct container *c)
 {
+	struct err err;
+
 	if (r->agent_awaited || c->state == CONTAINER_RUNNING || !c->tunnel || !tunnel_is_up(c->tunnel))
 		return false;
+	if (tunnel_leave(c->tunnel, &err) < 0)
+		log_warn("an agent is not told to leave", "container=%.12s error=\"%s\"", c->id, err.msg);
 	r->agent_awaited = true;
 	r->timer = timer_start(r->slot->l->g->loop, LEAVE_GRACE_MS, proceed, r);
 	return true;
