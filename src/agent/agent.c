@@ -435,6 +435,7 @@ int agent_run(const struct config *cfg)
 		tear_down(&r);
 		return code;
 	}
+	names_apply(&cfg->names, "/etc");
 	procs_start_main(r.a.procs);
 	links_dial(r.a.links);
 	uv_prepare_start(&r.prepare, on_prepare);

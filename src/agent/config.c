@@ -124,6 +124,30 @@ static int spec_number(const json_t *root, const char *key, int64_t max, int64_t
 	return 0;
 }
 
+/* "" is as good as absent. */
+static int spec_name(const json_t *root, const char *key, char **ret, struct err *err)
+{
+	if (spec_string(root, key, ret, err) < 0)
+		return -1;
+	if (*ret && !**ret) {
+		free(*ret);
+		*ret = NULL;
+	}
+	return 0;
+}
+
+static int spec_names(const json_t *root, struct names *n, struct err *err)
+{
+	if (spec_name(root, "hostname", &n->hostname, err) < 0 ||
+	    spec_name(root, "domainname", &n->domainname, err) < 0 ||
+	    spec_strings(root, "extraHosts", &n->extra_hosts, err) < 0 ||
+	    spec_strings(root, "dns", &n->dns, err) < 0 ||
+	    spec_strings(root, "dnsSearch", &n->dns_search, err) < 0 ||
+	    spec_strings(root, "dnsOptions", &n->dns_options, err) < 0)
+		return -1;
+	return 0;
+}
+
 static int spec_restart(const json_t *root, struct restart_policy *ret, struct err *err)
 {
 	static const char *const when[] = {
@@ -164,7 +188,7 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	    spec_number(root, "lingerMs", 3600000, &linger_ms, err) < 0 ||
 	    spec_number(root, "stayMs", 24 * 3600000, &stay_ms, err) < 0 ||
 	    spec_number(root, "holdMs", 24 * 3600000, &hold_ms, err) < 0 ||
-	    spec_restart(root, &c->restart, err) < 0)
+	    spec_restart(root, &c->restart, err) < 0 || spec_names(root, &c->names, err) < 0)
 		return -1;
 	if (signal_text && *signal_text && (c->stop_signal = parse_signal(signal_text)) < 0)
 		return err_set(err, ERR_INVALID, "\"stopSignal\": no signal \"%.32s\"", signal_text);
@@ -387,5 +411,6 @@ void config_release(struct config *c)
 	free(c->execution);
 	free(c->listen_host);
 	exec_spec_release(&c->main);
+	names_release(&c->names);
 	*c = (struct config){0};
 }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control.h"
+#include "names.h"
 
 #define AGENT_LISTEN_PORT 9111
 #define SIDECAR_PORT 9112 /* the startup probe; the next port is the life line */
@@ -34,6 +35,7 @@ struct config {
 	bool keep_alive;             /* the predecessor's flag: stay when the main process has ended */
 	int stop_signal;             /* what Cloud Run's SIGTERM becomes for the main process */
 	struct exec_spec main;       /* argv, complete env, workdir, user, terminal */
+	struct names names;
 	bool stdin_once;             /* the gateway acts on it; here for the record */
 };
 

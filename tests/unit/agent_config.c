@@ -152,6 +152,21 @@ Test(config, the_life_of_the_main_process)
 	config_release(&c);
 }
 
+Test(config, names)
+{
+	AUTO_FREE char *spec = coded("SOCKERLESS_AGENT_SPEC", "{\"hostname\":\"h\",\"domainname\":\"\",\"extraHosts\":[\"a:1.2.3.4\"],"
+				     "\"dns\":[\"8.8.8.8\"],\"dnsSearch\":[\".\"],\"dnsOptions\":[\"ndots:1\",\"rotate\"]}");
+	struct config c = LOAD(ARGV(TOKEN, spec), "true");
+
+	cr_assert_str_eq(c.names.hostname, "h");
+	cr_assert_null(c.names.domainname);
+	cr_assert_str_eq(c.names.extra_hosts.v[0], "a:1.2.3.4");
+	cr_assert_str_eq(c.names.dns.v[0], "8.8.8.8");
+	cr_assert_str_eq(c.names.dns_search.v[0], ".");
+	cr_assert_eq(c.names.dns_options.n, 2);
+	config_release(&c);
+}
+
 Test(config, what_cannot_work_is_refused_at_once)
 {
 	refused(1, ARGV("true"), ARGV(URL), "SOCKERLESS_AGENT_TOKEN");
