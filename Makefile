@@ -126,9 +126,15 @@ TEST_IMAGES := $(O)/test-images/.built
 $(TEST_IMAGES): tests/images/build.sh tests/images/static.c $(STATIC_AGENT)
 	$(Q)echo "  IMAGES  $(@D)"; tests/images/build.sh $(@D) $(STATIC_AGENT) && touch $@
 test-images: $(TEST_IMAGES)
-RUN_ENV = BUILD=$(B) IMAGES=$(O)/test-images
+RUN_ENV = BUILD=$(B) IMAGES=$(O)/test-images CLIENTS=$(O)/clients
 
-func: all $(TEST_IMAGES)
+# Clients that Debian 12 does not have; nothing is installed on the machine.
+CLIENTS := $(O)/clients/.installed
+$(CLIENTS): $(wildcard tests/clients/*)
+	$(Q)echo "  CLIENTS $(@D)"; tests/clients/install.sh $(@D) >$(@D).log 2>&1 || { tail -n 20 $(@D).log >&2; exit 1; }; touch $@
+clients: $(CLIENTS)
+
+func: all $(TEST_IMAGES) $(CLIENTS)
 	$(Q)$(RUN_ENV) tests/func/run
 
 # The same requests to dockerd and to the gateway, then the gateway's answers against the published documents.
@@ -161,7 +167,7 @@ $(O)/fuzz/rest.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@; ar rcs $@ $^
 $(O)/fuzz/%: tests/fuzz/%.c $(O)/fuzz/rest.a
 	$(Q)mkdir -p $(@D); echo "  FUZZ    $@"; \
-	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d -o $@ $< $(O)/fuzz/rest.a $(DAEMON_LIBS)
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d -o $@ $< $(O)/fuzz/rest.a $(DAEMON_LIBS) -larchive
 
 fuzz-smoke: $(FUZZ_BIN)
 	$(Q)for f in $(FUZZ_BIN); do corpus=tests/fuzz/corpus/$$(basename $$f); mkdir -p $(O)/fuzz/empty; \
@@ -192,5 +198,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit help clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images
+.PHONY: all unit help clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)

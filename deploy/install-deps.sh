@@ -56,6 +56,9 @@ test=(
 	valgrind
 )
 
+# dockerode and testcontainers are Node.js libraries. A Node.js from elsewhere brings its own npm.
+command -v npm >/dev/null || test+=(nodejs npm)
+
 # Formatting, static analysis, fuzzing.
 lint=(
 	clang

@@ -4,6 +4,7 @@
  * unlike it, a value that makes no sense stops the start instead of being replaced in silence. */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <getopt.h>
 #include <limits.h>
@@ -90,6 +91,16 @@ static int check_absolute(const struct setting *s, const char *value, char **ret
 {
 	if (*value != '/')
 		return refuse(s, value, err, "want an absolute path");
+	*ret = xstrdup(value);
+	return 0;
+}
+
+static int check_ip(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	struct in6_addr any;
+
+	if (inet_pton(AF_INET, value, &any) != 1 && inet_pton(AF_INET6, value, &any) != 1)
+		return refuse(s, value, err, "want an IP address");
 	*ret = xstrdup(value);
 	return 0;
 }
@@ -272,8 +283,15 @@ static const struct setting settings[] = {
 	{"SOCKERLESS_TLS_CLIENT_CA", "tls-client-ca", STRING, AT(tls_client_ca), .value = "FILE",
 	 .help = "only clients with a certificate of this CA"},
 
+	{"SOCKERLESS_PUBLISH_ADDRESS", NULL, STRING, AT(publish_address), .check = check_ip, .value = "IP",
+	 .help = "where ports are published when docker run -p names no address; unset: on every address of this "
+	 "machine, as dockerd does; 127.0.0.1 keeps them to it"},
+
 	{"SOCKERLESS_HUB_MIRROR", NULL, STRING, AT(hub_mirror), .check = check_registry,
 	 .value = "HOST[/PREFIX]", .help = "asked instead of Docker Hub"},
+	{GCR "IMAGE_REPOSITORY", NULL, STRING, AT(image_repository), .check = check_registry,
+	 .value = "HOST/PREFIX", .help = "Artifact Registry repository for images that come from docker load, import "
+	 "and commit; without it these are refused"},
 	{"SOCKERLESS_PLAIN_REGISTRIES", NULL, LIST, AT(plain_registries), .check = check_registry,
 	 .value = "HOST,...", .help = "registries without TLS; this machine's never need it"},
 

@@ -40,8 +40,10 @@ struct config {
 	/* Docker side */
 	struct strv addrs;         /* --addr (repeatable), SOCKERLESS_ADDR: "unix:///path", "/path", "tcp://h:p", ":p" */
 	char *tls_cert, *tls_key, *tls_client_ca; /* --tls-cert, --tls-key, --tls-client-ca for tcp */
+	char *publish_address;     /* SOCKERLESS_PUBLISH_ADDRESS: where published ports listen unless -p says so; NULL = everywhere */
 	/* Images */
 	char *hub_mirror;          /* SOCKERLESS_HUB_MIRROR: host[:port][/prefix] asked instead of Docker Hub */
+	char *image_repository;    /* SOCKERLESS_GCR_IMAGE_REPOSITORY: host[:port]/prefix for images we make; NULL = none */
 	struct strv plain_registries; /* SOCKERLESS_PLAIN_REGISTRIES: hosts spoken to without TLS (loopback always is) */
 	/* House */
 	int64_t layer_cache_max;   /* SOCKERLESS_LAYER_CACHE_MAX, bytes */

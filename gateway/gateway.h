@@ -21,9 +21,11 @@ struct gateway {
 	struct layer_cache *layers;     /* image/layer_cache.h: layers somebody wanted to look into */
 	struct pending_files *pending_files; /* state/pending_files.h: copied in before a start */
 	struct volumes *volumes;        /* state/volume.h */
+	struct networks *networks;      /* state/network.h */
 	struct events *events;          /* state/events.h */
 
 	struct registry *registry;      /* agents/registry.h: which agent serves which container */
+	struct ports *ports;            /* agents/ports.h: what containers publish */
 	struct callback *callback;      /* agents/callback.h: the libwebsockets listener; NULL in forward mode */
 
 	struct cloud *cloud;            /* cloud/run.h: typed calls to Cloud Run and Cloud Logging */

@@ -129,6 +129,31 @@ static int free_port(uint16_t *ret, struct err *err)
 	return 0;
 }
 
+/* The port of last time, if it is free: stored images name the registry by it. */
+static int registry_port(const char *file, uint16_t *ret, struct err *err)
+{
+	FILE *f = fopen(file, "re");
+	unsigned last = 0;
+	int rc;
+
+	if (f && fscanf(f, "%u", &last) == 1 && last > 0 && last < 65536) {
+		AUTO_CLOSE int fd = listen_tcp("127.0.0.1", (uint16_t)last, false, NULL);
+
+		*ret = (uint16_t)last;
+		rc = fd >= 0 ? 0 : free_port(ret, err);
+	} else {
+		rc = free_port(ret, err);
+	}
+	if (f)
+		fclose(f);
+	f = rc == 0 ? fopen(file, "we") : NULL;
+	if (f) {
+		fprintf(f, "%u\n", *ret);
+		fclose(f);
+	}
+	return rc;
+}
+
 static bool port_answers(uint16_t port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
@@ -159,11 +184,12 @@ static int start_registry(struct local *l, const struct config *c, struct err *e
 {
 	AUTO_FREE char *config = xasprintf("%s/registry.yml", c->state_dir);
 	AUTO_FREE char *data = xasprintf("%s/registry", c->state_dir);
+	AUTO_FREE char *port = xasprintf("%s/registry.port", c->state_dir);
 	AUTO_FREE char *log = xasprintf("%s/registry.log", c->state_dir);
 	char *argv[] = { "docker-registry", "serve", config, NULL };
 	uint64_t deadline = clock_mono_ms() + READY_MS;
 
-	if (free_port(&l->registry_port, err) < 0 ||
+	if (registry_port(port, &l->registry_port, err) < 0 ||
 	    write_registry_config(config, data, l->registry_port, err) < 0)
 		return -1;
 	l->registry = spawn(argv, -1, log, err);
@@ -331,6 +357,8 @@ static void fill_config(const struct local *l, struct config *c)
 	if (!c->volume_bucket)
 		c->volume_bucket = xstrdup("sockerless-local-volumes");
 	set(&c->hub_mirror, xasprintf("127.0.0.1:%u", l->registry_port));
+	if (!c->image_repository)
+		c->image_repository = xasprintf("127.0.0.1:%u/sockerless", l->registry_port);
 	set(&c->agent_image, xasprintf("127.0.0.1:%u/sockerless/agent:latest", l->registry_port));
 	if (forward && *forward == '1') {
 		set(&c->callback_url, NULL);

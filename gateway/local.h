@@ -13,7 +13,7 @@
 
 struct local;
 /* Starts or adopts the children, pushes the agent's image, and fills in the settings that --local
- * decides: endpoint_url, hub_mirror, agent_image, callback_url, callback_listen, project.
+ * decides: endpoint_url, hub_mirror, agent_image, image_repository, callback_url, callback_listen, project.
  * SOCKERLESS_LOCAL_FORWARD=1 leaves the callback out: forward mode. */
 struct local *local_start(struct config *c, struct err *err);
 void local_stop(struct local *l); /* ends the children, 20 s at most; NULL is fine */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "agents/callback.h"
+#include "agents/ports.h"
 #include "agents/registry.h"
 #include "api/api.h"
 #include "base/clock.h"
@@ -27,6 +28,7 @@
 #include "state/events.h"
 #include "state/exec.h"
 #include "state/image.h"
+#include "state/network.h"
 #include "state/pending_files.h"
 #include "state/store.h"
 #include "state/volume.h"
@@ -115,7 +117,8 @@ static int open_state(struct program *p, struct err *err)
 	g->images = g->layers ? images_new(g, err) : NULL;
 	g->containers = g->images ? containers_new(g, logs, err) : NULL;
 	g->volumes = g->containers ? volumes_new(g, err) : NULL;
-	g->execs = g->volumes ? execs_new(g, err) : NULL;
+	g->networks = g->volumes ? networks_new(g, err) : NULL;
+	g->execs = g->networks ? execs_new(g, err) : NULL;
 	return g->execs ? 0 : -1;
 }
 
@@ -255,6 +258,7 @@ static int build(struct program *p, struct err *err)
 	g->http = http_client_new(g->loop);
 	g->cloud = cloud_new(g);
 	g->registry = registry_new(g);
+	g->ports = ports_new(g);
 	g->lifecycle = lifecycle_new(g);
 	g->api = api_new(g, err);
 	if (!g->api)
@@ -270,6 +274,7 @@ static void take_down(struct program *p)
 	if (g->api)
 		api_free(g);
 	callback_free(g->callback); /* its links end in the registry, and that in the lifecycle */
+	ports_free(g->ports);
 	lifecycle_free(g->lifecycle);
 	registry_free(g->registry);
 	if (g->cloud)
@@ -278,6 +283,7 @@ static void take_down(struct program *p)
 		http_client_free(g->http);
 	execs_free(g->execs);
 	volumes_free(g->volumes);
+	networks_free(g->networks);
 	containers_free(g->containers);
 	images_free(g->images);
 	pending_files_free(g->pending_files);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/container_mounts.h"
+#include "api/container_network.h"
 #include "api/container_spec.h"
 #include "api/handlers.h"
 #include "api/reply.h"
@@ -68,7 +69,7 @@ static json_t *take(json_t *object, const char *key)
 
 static void create(struct request *r, json_t *config)
 {
-	json_t *host_config = NULL, *networking = NULL, *warnings = json_array();
+	json_t *host_config = NULL, *given = NULL, *networking = NULL, *warnings = json_array();
 	struct err err;
 
 	if (json_object_size(config) == 0) {
@@ -80,19 +81,22 @@ static void create(struct request *r, json_t *config)
 	if (r->version < 44)
 		json_object_del(json_object_get(config, "Healthcheck"), "StartInterval");
 	host_config = take(config, "HostConfig");
-	networking = take(config, "NetworkingConfig");
+	given = take(config, "NetworkingConfig");
 	if (!host_config)
 		host_config = json_object();
-	if (container_spec_host(host_config, networking, warnings, &err) < 0)
+	if (container_spec_host(host_config, warnings, &err) < 0 ||
+	    container_network(r->g->containers, config, host_config, given, r->version, warnings, &networking, &err) < 0)
 		goto bad;
 	container_spec_warn(config, warnings);
 	add(r, config, host_config, networking, warnings);
 	json_decref(host_config);
+	json_decref(given);
 	json_decref(networking);
 	return;
 bad:
 	json_decref(warnings);
 	json_decref(host_config);
+	json_decref(given);
 	json_decref(networking);
 	reply_err(r, &err);
 }

@@ -60,14 +60,16 @@ static json_t *config_json(const struct container *c)
 	return config;
 }
 
-static json_t *network_json(const struct gateway *g, const struct container *c)
+static json_t *network_json(const struct request *r, const struct container *c)
 {
-	return json_pack("{s:s, s:s, s:b, s:s, s:i, s:{}, s:s, s:n, s:n, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:o}",
+	json_t *ports = container_is_running(c) && c->ports ? json_deep_copy(c->ports) : json_object();
+
+	return json_pack("{s:s, s:s, s:b, s:s, s:i, s:o, s:s, s:n, s:n, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:o}",
 			 "Bridge", "", "SandboxID", "", "HairpinMode", 0, "LinkLocalIPv6Address", "",
-			 "LinkLocalIPv6PrefixLen", 0, "Ports", "SandboxKey", "", "SecondaryIPAddresses",
+			 "LinkLocalIPv6PrefixLen", 0, "Ports", ports, "SandboxKey", "", "SecondaryIPAddresses",
 			 "SecondaryIPv6Addresses", "EndpointID", "", "Gateway", "", "GlobalIPv6Address", "",
 			 "GlobalIPv6PrefixLen", 0, "IPAddress", "", "IPPrefixLen", 0, "IPv6Gateway", "", "MacAddress", "",
-			 "Networks", network_endpoints(g, c));
+			 "Networks", network_settings(r, c, false));
 }
 
 void container_inspect(struct request *r)
@@ -91,7 +93,7 @@ void container_inspect(struct request *r)
 		      "AppArmorProfile", "", "ExecIDs", execs_ids(r->g->execs, c->id), "HostConfig",
 		      json_deep_copy(c->host_config), "GraphDriver", "Data", "Name", "cloudrun", "Mounts",
 		      container_mounts_shown(r->g, c, false), "Config", config_json(c),
-		      "NetworkSettings", network_json(r->g, c));
+		      "NetworkSettings", network_json(r, c));
 	if (request_flag(r, "size")) {
 		json_object_set_new(o, "SizeRw", json_integer(0));
 		json_object_set_new(o, "SizeRootFs", json_integer(0));

@@ -17,6 +17,7 @@
 #include "state/container.h"
 #include "state/health.h"
 #include "state/image.h"
+#include "state/network.h"
 
 char *container_status(const struct container *c, int64_t now_ns)
 {
@@ -148,10 +149,37 @@ static bool ancestor_passes(struct request *r, const struct filters *f, const st
 
 static bool network_passes(struct request *r, const struct filters *f, const struct container *c)
 {
-	char id[ID_HEX_MAX];
+	struct network **all;
+	bool passes = false;
 
-	network_id(r->g, network_of(c), id);
-	return filters_exact(f, "network", network_of(c)) || filters_prefix(f, "network", id);
+	if (!filters_has(f, "network"))
+		return true;
+	all = networks_list(r->g->networks);
+	for (size_t i = 0; all[i] && !passes; i++)
+		passes = (filters_exact(f, "network", all[i]->name) || filters_prefix(f, "network", all[i]->id)) &&
+			 network_has(r->g->networks, all[i], c);
+	free(all);
+	return passes;
+}
+
+/* expose means the container's own ports, publish those of this machine; of a container that runs. */
+static bool ports_pass(const struct filters *f, const struct container *c)
+{
+	json_t *own = container_is_running(c) ? c->ports : NULL, *outer = json_object(), *bindings, *b;
+	const char *key;
+	bool pass;
+	size_t i;
+
+	json_object_foreach(own, key, bindings)
+		json_array_foreach(bindings, i, b) {
+			AUTO_FREE char *port = xasprintf("%s%s", json_string_value(json_object_get(b, "HostPort")),
+							 strchr(key, '/'));
+
+			json_object_set_new(outer, port, json_null());
+		}
+	pass = port_filter_passes(f, "expose", own) && port_filter_passes(f, "publish", outer);
+	json_decref(outer);
+	return pass;
 }
 
 /* By name, or by where it is mounted. */
@@ -180,9 +208,7 @@ static bool passes(struct request *r, const struct query *q, const struct contai
 	       filters_exact(f, "status", container_state_name(c)) && exit_passes(f, c) &&
 	       filters_exact(f, "health", container_health(c)) && ancestor_passes(r, f, c) &&
 	       network_passes(r, f, c) && filters_labels(f, "label", json_object_get(c->config, "Labels")) &&
-	       port_filter_passes(f, "expose", json_object_get(c->config, "ExposedPorts")) &&
-	       port_filter_passes(f, "publish", json_object_get(c->host_config, "PortBindings")) &&
-	       volume_passes(f, c) && !q->is_task;
+	       ports_pass(f, c) && volume_passes(f, c) && !q->is_task;
 }
 
 /* ---- what is shown ------------------------------------------------------------------------------- */
@@ -203,22 +229,45 @@ static json_int_t root_size(struct request *r, const struct container *c)
 	return i ? (json_int_t)i->size : 0;
 }
 
-static json_t *row(struct request *r, const struct query *q, const struct container *c, int64_t now)
+/* The PORTS column: what is published, and what is only exposed. */
+static json_t *ports_shown(const struct container *c)
 {
-	AUTO_FREE char *status = container_status(c, now), *name = xasprintf("/%s", c->name);
+	json_t *list = json_array(), *bindings, *b;
+	const char *key;
+	size_t i;
+
+	if (!container_is_running(c))
+		return list;
+	json_object_foreach(c->ports, key, bindings) {
+		int port = (int)strtol(key, NULL, 10);
+		const char *type = strchr(key, '/') + 1;
+
+		json_array_foreach(bindings, i, b)
+			json_array_append_new(list, json_pack("{s:O, s:i, s:i, s:s}", "IP", json_object_get(b, "HostIp"),
+					      "PrivatePort", port, "PublicPort",
+					      (int)strtol(json_string_value(json_object_get(b, "HostPort")), NULL, 10), "Type", type));
+		if (!json_array_size(bindings))
+			json_array_append_new(list, json_pack("{s:i, s:s}", "PrivatePort", port, "Type", type));
+	}
+	return list;
+}
+
+json_t *container_row(struct request *r, const struct container *c, bool size)
+{
+	AUTO_FREE char *status = container_status(c, clock_wall_ns()), *name = xasprintf("/%s", c->name);
 	AUTO_FREE char *command = format_command(json_object_get(c->config, "Entrypoint"),
 						 json_object_get(c->config, "Cmd"));
 	json_t *labels = json_object_get(c->config, "Labels");
 	const char *mode = json_string_value(json_object_get(c->host_config, "NetworkMode"));
-	json_t *o = json_pack("{s:s, s:[s], s:s, s:s, s:s, s:I, s:[], s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id,
+	json_t *o = json_pack("{s:s, s:[s], s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id,
 			      "Names", name, "Image", image_shown(r, c), "ImageID", c->image_id ? c->image_id : "",
-			      "Command", command, "Created", (json_int_t)(c->created_ns / 1000000000), "Ports", "State",
-			      container_state_name(c), "Status", status, "HostConfig", "NetworkMode",
-			      mode ? mode : "default", "NetworkSettings", "Networks", network_endpoints(r->g, c), "Mounts",
-			      container_mounts_shown(r->g, c, true));
+			      "Command", command, "Created", (json_int_t)(c->created_ns / 1000000000), "Ports",
+			      ports_shown(c), "State", container_state_name(c), "Status", status, "HostConfig",
+			      "NetworkMode", mode ? mode : "default", "NetworkSettings", "Networks",
+			      network_settings(r, c, true), "Mounts", container_mounts_shown(r->g, c, true));
 
 	json_object_set_new(o, "Labels", json_is_object(labels) ? json_incref(labels) : json_object());
-	if (q->size)
+	if (size)
 		json_object_set_new(o, "SizeRootFs", json_integer(root_size(r, c)));
 	json_object_set_new(o, "Health", json_pack("{s:s, s:i}", "Status", container_health(c), "FailingStreak",
 			    (int)json_integer_value(json_object_get(c->health, "FailingStreak"))));
@@ -230,11 +279,10 @@ static json_t *rows(struct request *r, const struct query *q)
 	struct container **list = containers_list(r->g->containers);
 	json_t *out = json_array();
 	bool past_before = !q->before;
-	int64_t now = clock_wall_ns();
 
 	for (size_t i = 0; list[i] && list[i] != q->since; i++) {
 		if (past_before && passes(r, q, list[i]))
-			json_array_append_new(out, row(r, q, list[i], now));
+			json_array_append_new(out, container_row(r, list[i], q->size));
 		past_before = past_before || list[i] == q->before;
 		if (q->limit > 0 && (int64_t)json_array_size(out) == q->limit)
 			break;

@@ -192,8 +192,6 @@ static const struct {
 static const struct {
 	const char *key, *warning;
 } ignored[] = {
-	{"PortBindings", "Published ports have no effect: nobody can dial a container of a Cloud Run job."},
-	{"PublishAllPorts", "Published ports have no effect: nobody can dial a container of a Cloud Run job."},
 	{"Dns", "Name servers have no effect on Cloud Run."},
 	{"DnsOptions", "Name server options have no effect on Cloud Run."},
 	{"DnsSearch", "Search domains have no effect on Cloud Run."},
@@ -258,32 +256,6 @@ static int check_security(json_t *host, struct err *err)
 }
 
 /* ---- HostConfig: values -------------------------------------------------------------------------- */
-
-static int check_network(json_t *host, json_t *networking, struct err *err)
-{
-	static const char *const fine[] = {"", "default", "bridge", "none"};
-	json_t *endpoints = json_object_get(networking, "EndpointsConfig"), *v;
-	const char *mode = string_of(host, "NetworkMode"), *name;
-	bool ok = false;
-
-	if (strcmp(mode, "host") == 0 || strncmp(mode, "container:", 10) == 0)
-		return err_set(err, ERR_INVALID, "network mode \"%s\" is not available on Cloud Run: every container has "
-			       "a network of its own", mode);
-	for (size_t i = 0; i < N(fine); i++)
-		ok = ok || strcmp(mode, fine[i]) == 0;
-	if (!ok)
-		return err_set(err, ERR_NOT_FOUND, "network %s not found", mode);
-	if (endpoints && !json_is_object(endpoints) && !json_is_null(endpoints))
-		return err_set(err, ERR_INVALID, "json: cannot unmarshal EndpointsConfig: an object is wanted");
-	json_object_foreach(endpoints, name, v) {
-		ok = false;
-		for (size_t i = 1; i < N(fine); i++)
-			ok = ok || strcmp(name, fine[i]) == 0;
-		if (!ok)
-			return err_set(err, ERR_NOT_FOUND, "network %s not found", name);
-	}
-	return 0;
-}
 
 static int check_restart(json_t *host, struct err *err)
 {
@@ -350,7 +322,7 @@ static void fill_defaults(json_t *host)
 	json_decref(full);
 }
 
-int container_spec_host(json_t *host, json_t *networking, json_t *warnings, struct err *err)
+int container_spec_host(json_t *host, json_t *warnings, struct err *err)
 {
 	const char *last = "";
 
@@ -359,8 +331,8 @@ int container_spec_host(json_t *host, json_t *networking, json_t *warnings, stru
 	for (size_t i = 0; i < N(refused); i++)
 		if (given(host, refused[i].key))
 			return err_set(err, ERR_INVALID, "%s (HostConfig.%s)", refused[i].why, refused[i].key);
-	if (check_modes(host, err) < 0 || check_security(host, err) < 0 ||
-	    check_network(host, networking, err) < 0 || check_restart(host, err) < 0 || check_resources(host, err) < 0)
+	if (check_modes(host, err) < 0 || check_security(host, err) < 0 || check_restart(host, err) < 0 ||
+	    check_resources(host, err) < 0)
 		return -1;
 	for (size_t i = 0; i < N(ignored); i++) {
 		if (!given(host, ignored[i].key) || strcmp(last, ignored[i].warning) == 0)

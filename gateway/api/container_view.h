@@ -3,9 +3,14 @@
 #define API_CONTAINER_VIEW_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct container;
+struct request;
+
+/* One row of docker ps, for the version that the client speaks. */
+json_t *container_row(struct request *r, const struct container *c, bool size);
 
 /* "Up 2 seconds (healthy)", "Exited (3) 4 seconds ago", "Created"; caller frees. */
 char *container_status(const struct container *c, int64_t now_ns);

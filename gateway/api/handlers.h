@@ -7,17 +7,22 @@
 typedef void request_handler(struct request *r);
 
 /* system.c */
-request_handler system_ping, system_version, system_info, system_df, system_plugins, system_no_plugin, system_empty_prune;
+request_handler system_ping, system_version, system_info, system_plugins, system_no_plugin, system_empty_prune;
+/* disk_usage.c */
+request_handler system_df;
 /* events.c */
 request_handler events_get;
 /* image.c, image_pull.c */
 request_handler image_list, image_inspect, image_history, image_tag, image_delete, image_prune, image_pull;
-/* image_push.c */
-request_handler image_push;
+/* image_build.c */
+request_handler image_build, image_commit;
+/* image_push.c, image_load.c, image_save.c, image_import.c */
+request_handler image_push, image_load, image_save, image_save_one, image_import;
 /* registry.c */
 request_handler registry_login, registry_distribution, registry_search;
-/* network.c */
-request_handler network_list, network_get;
+/* network.c, network_create.c */
+request_handler network_list, network_get, network_create, network_delete, network_prune, network_connect_to,
+	network_disconnect_from;
 /* volume.c */
 request_handler volume_list, volume_get, volume_create, volume_delete, volume_prune;
 /* container_create.c, container_list.c, container_inspect.c */

@@ -1,22 +1,16 @@
-/* network - the networks every engine has. Containers on Cloud Run have no address anybody can dial,
- * so what is told of them is empty rather than invented. */
+/* network - how inspect and ps show what a container is connected to. Containers on Cloud Run have no
+ * address anybody can dial, so what is told of them is empty rather than invented. */
 #ifndef API_NETWORK_H
 #define API_NETWORK_H
 
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "base/token.h"
-
-struct gateway;
+struct request;
 struct container;
 
-/* "bridge", "host" and "none"; the ID is the same for the life of the state directory. */
-bool network_is_predefined(const char *name);
-void network_id(const struct gateway *g, const char *name, char out[ID_HEX_MAX]);
-/* The network a container is on: "bridge" or "none". */
-const char *network_of(const struct container *c);
-/* {"bridge": {…}} as inspect and ps show it. */
-json_t *network_endpoints(const struct gateway *g, const struct container *c);
+/* {"bridge": {…}, …}, Docker's map of EndpointSettings in the request's version. brief: without what the
+ * user wished for (aliases, IPAM), as ps has it. */
+json_t *network_settings(const struct request *r, const struct container *c, bool brief);
 
 #endif

@@ -1,4 +1,4 @@
-/* system - _ping, version, info, disk usage: what the engine says of itself.
+/* system - _ping, version, info: what the engine says of itself.
  * Sizes and limits are Cloud Run's, never invented ones. */
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,6 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/version.h"
-#include "api/volume.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "state/container.h"
@@ -101,40 +100,6 @@ void system_info(struct request *r)
 			 g->config->state_dir ? g->config->state_dir : "", "Name", name, "ServerVersion", VERSION);
 	json_object_update_new(info, json_loads(info_constants, 0, NULL));
 	reply_json(r, 200, version_trim(info, VERSION_INFO, r->version));
-}
-
-void system_df(struct request *r)
-{
-	struct image **images = images_list(r->g->images);
-	struct container **containers = containers_list(r->g->containers);
-	json_t *image_list_ = json_array(), *container_list_ = json_array();
-	json_int_t layers = 0;
-
-	for (size_t i = 0; images[i]; i++) {
-		struct image *im = images[i];
-		json_t *tags = json_array();
-
-		for (size_t k = 0; k < im->tags.n; k++)
-			json_array_append_new(tags, json_string(im->tags.v[k]));
-		layers += im->size;
-		json_array_append_new(image_list_, json_pack(
-			"{s:s, s:s, s:o, s:n, s:I, s:I, s:i, s:n, s:i}", "Id", im->id, "ParentId", "", "RepoTags", tags,
-			"RepoDigests", "Created", (json_int_t)(im->pulled_ns / 1000000000), "Size",
-			(json_int_t)im->size, "SharedSize", 0, "Labels", "Containers", -1));
-	}
-	for (size_t i = 0; containers[i]; i++) {
-		AUTO_FREE char *name = xasprintf("/%s", containers[i]->name);
-
-		json_array_append_new(container_list_, json_pack(
-			"{s:s, s:[s], s:s, s:s, s:I, s:s, s:[], s:{}, s:[], s:i, s:i}", "Id", containers[i]->id, "Names",
-			name, "Image", containers[i]->image, "State", container_state_name(containers[i]), "Created",
-			(json_int_t)(containers[i]->created_ns / 1000000000), "Status", "", "Ports", "Labels",
-			"Mounts", "SizeRw", 0, "SizeRootFs", 0));
-	}
-	free(images);
-	free(containers);
-	reply_json(r, 200, json_pack("{s:I, s:o, s:o, s:o, s:[], s:i}", "LayersSize", layers, "Images", image_list_,
-				     "Containers", container_list_, "Volumes", volumes_usage(r->g), "BuildCache", "BuilderSize", 0));
 }
 
 void system_plugins(struct request *r)

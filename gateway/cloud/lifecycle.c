@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "agents/dial.h"
+#include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@
 #include "state/container.h"
 #include "state/events.h"
 #include "state/exec.h"
+#include "state/network.h"
 
 #define RECOVER_LOOK_MS 3000
 #define LOST_LOOK_MS 5000
@@ -161,6 +163,8 @@ static void recover_one(struct lifecycle *l, struct container *c)
 		break;
 	case CONTAINER_RUNNING:
 		s = slot_get(l, c->id);
+		ports_reopen(l->g->ports, c);
+		ports_serve(l->g->ports, c);
 		watch_begin(s, RECOVER_LOOK_MS);
 		break;
 	case CONTAINER_REMOVING:
@@ -356,6 +360,13 @@ struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *
 	return waits_add(l, &r->callers, cb, ctx);
 }
 
+/* What this machine gave to a run goes back. */
+void run_ended(struct lifecycle *l, struct container *c)
+{
+	ports_close(l->g->ports, c);
+	networks_emit(l->g->networks, c, "disconnect");
+}
+
 /* ---- what the agent tells ------------------------------------------------------------------------- */
 
 static void on_agent_up(void *ctx, struct container *c)
@@ -413,6 +424,7 @@ static void on_main_exited(void *ctx, struct container *c, const struct exit_sta
 	execs_container_ended(l->g->execs, c->id, c->runs);
 	if (container_set_exited(c, status->code, status->finished_ns, false, &err) < 0)
 		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+	run_ended(l, c);
 	log_info("container ended", "container=%.12s code=%d", c->id, status->code);
 	watch_end(s);
 	if (s->stop)

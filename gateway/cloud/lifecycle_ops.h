@@ -41,6 +41,8 @@ struct slot *slot_find(struct lifecycle *l, const char *id);
 void slot_release(struct slot *s);                             /* freed when nothing goes on */
 struct container *slot_container(const struct slot *s);        /* NULL when it was removed */
 
+void run_ended(struct lifecycle *l, struct container *c);       /* after container_set_exited */
+
 /* Callers of one operation. */
 struct lifecycle_wait *waits_add(struct lifecycle *l, struct lifecycle_wait **list, lifecycle_cb *cb, void *ctx);
 void waits_finish(struct lifecycle_wait **list, const struct err *err); /* all, from the loop; err copied */

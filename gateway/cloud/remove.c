@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agents/dial.h"
+#include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/log.h"
@@ -90,6 +91,7 @@ static void forget(struct removal *r)
 	if (c) {
 		json_t *mounts = c->remove_volumes || c->auto_remove ? json_incref(c->mounts) : NULL;
 
+		ports_close(s->l->g->ports, c);
 		registry_drop(s->l->g->registry, c);
 		execs_container_removed(s->l->g->execs, c->id);
 		container_remove(c);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agents/dial.h"
+#include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/clock.h"
@@ -20,6 +21,7 @@
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
+#include "state/network.h"
 
 #define OPERATION_TIMEOUT_MS 60000
 #define EARLY_END_GRACE_MS 3000   /* an execution that ended may still have its agent's last words on the way */
@@ -96,6 +98,8 @@ static void fail(struct start *st, int exit_code, const struct err *why)
 	log_warn("start failed", "container=%.12s step=%d error=\"%s\"", s->id, (int)st->step, why->msg);
 	dial_stop(s->dial);
 	s->dial = NULL;
+	if (c)
+		ports_close(g->ports, c);
 	if (st->step > DELETE_OLD)
 		run_delete_job(g->cloud, st->job, on_job_deleted, xstrdup(st->job));
 	if (c) {
@@ -421,10 +425,12 @@ static void started(struct start *st, struct container *c, uint32_t pid, int64_t
 {
 	struct err err = { 0 };
 
+	networks_emit(gateway_of(st)->networks, c, "connect");
 	if (container_set_running(c, pid, started_ns, &err) < 0) {
 		fail(st, 128, &err);
 		return;
 	}
+	ports_serve(gateway_of(st)->ports, c);
 	log_info("container started", "container=%.12s execution=%s", c->id, c->execution ? c->execution : "");
 	start_end(st, NULL);
 }
@@ -507,6 +513,21 @@ static struct start *start_new(struct slot *s, const struct container *c)
 	return st;
 }
 
+/* What this machine has to give; as dockerd does, the record says why a start came to nothing. */
+static int take_networks(struct slot *s, struct container *c, struct err *err)
+{
+	struct gateway *g = s->l->g;
+	struct err failed = {0};
+
+	if (networks_check_start(g->networks, c, err) == 0 && ports_open(g->ports, c, err) == 0)
+		return 0;
+	if (container_set_start_failed(c, 128, err->msg, &failed) < 0)
+		log_error("failed start cannot be stored", "container=%.12s error=\"%s\"", s->id, failed.msg);
+	if (c->auto_remove && !s->removal)
+		removal_automatic(s, c);
+	return -1;
+}
+
 int start_begin(struct slot *s, struct container *c, struct err *err)
 {
 	const char *fixed = s->l->g->config->agent_token;
@@ -517,6 +538,8 @@ int start_begin(struct slot *s, struct container *c, struct err *err)
 		snprintf(token, sizeof(token), "%s", fixed);
 	else
 		random_hex(token, 64);
+	if (take_networks(s, c, err) < 0)
+		return -1;
 	registry_drop(s->l->g->registry, c);
 	dial_stop(s->dial); /* of the former run's agent */
 	s->dial = NULL;
@@ -535,6 +558,7 @@ void start_resume(struct slot *s, struct container *c)
 {
 	struct start *st = start_new(s, c);
 
+	ports_reopen(s->l->g->ports, c);
 	if (c->execution) {
 		st->execution = xstrdup(c->execution);
 		c->hold = true; /* perhaps: letting go of what is not held does nothing */

@@ -80,6 +80,7 @@ static void ended(struct watch *w, struct container *c, int code, const char *ho
 	execs_container_ended(g->execs, c->id, c->runs);
 	if (container_set_exited(c, code, clock_wall_ns(), true, &err) < 0)
 		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+	run_ended(s->l, c);
 	if (s->stop)
 		stop_end_soon(s->stop);
 	else if (c->auto_remove && !s->removal)

@@ -40,7 +40,7 @@ struct transfer {
 	struct layer *layer;
 	struct registry_session *session;
 	struct registry_call *call;
-	struct sha256_stream *sum;
+	struct sha256_sum *sum;
 	char *part;
 	int fd;
 	uint64_t bytes, allowed;

@@ -283,9 +283,14 @@ static void on_helper(void *ctx, struct credentials *c)
 
 /* ---- a 401 ------------------------------------------------------------------------------------------ */
 
-static int wrong_credentials(struct err *err)
+/* In the registry's words, but for a login: "authentication required" would help nobody there. */
+static int wrong_credentials(const struct registry_session *s, const struct http_response *r, struct err *err)
 {
-	return err_set(err, ERR_DENIED, "unauthorized: incorrect username or password");
+	char code[64], text[512];
+
+	describe(r, code, sizeof(code), text, sizeof(text));
+	return err_set(err, ERR_DENIED, "%s", *text && s->access != REGISTRY_LOGIN ? text
+		       : "unauthorized: incorrect username or password");
 }
 
 static void token_scopes(const struct registry_session *s, const char *challenged, struct strv *ret)
@@ -332,7 +337,7 @@ static int answer_challenge(struct registry_call *call, const struct http_respon
 		return send_call(call, err);
 	if (!busy(s)) {
 		if (call->challenged || password)
-			return password ? wrong_credentials(err) : registry_refused(s, r, true, err);
+			return password ? wrong_credentials(s, r, err) : registry_refused(s, r, true, err);
 		call->challenged = true;
 		if (!bearer && challenge_find(r, "Basic") && s->cred.user) {
 			free(s->authorization);
@@ -510,7 +515,7 @@ struct registry_session *registry_open(struct gateway *g, const struct reference
 	s->refs = 1;
 	s->access = access;
 	s->name = xstrdup(ref->familiar);
-	s->name_tagged = reference_familiar_tagged(ref);
+	s->name_tagged = ref->tag || ref->digest ? reference_familiar_tagged(ref) : xstrdup(ref->familiar);
 	reference_location(ref, g->config, &s->host, &s->repo, &plain);
 	s->ca_file = find_ca(s->host);
 	s->plain = plain && !s->ca_file;

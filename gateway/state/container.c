@@ -70,6 +70,7 @@ static void container_free(struct container *c)
 	json_decref(c->networking);
 	json_decref(c->health);
 	json_decref(c->mounts);
+	json_decref(c->ports);
 	free(c->name);
 	free(c->image);
 	free(c->image_id);
@@ -94,6 +95,8 @@ static json_t *to_doc(const struct container *c)
 		json_object_set(d, "networking", c->networking);
 	if (c->mounts)
 		json_object_set(d, "mounts", c->mounts);
+	if (c->ports)
+		json_object_set(d, "ports", c->ports);
 	json_object_set_new(d, "image", doc_text(c->image));
 	json_object_set_new(d, "imageID", doc_text(c->image_id));
 	json_object_set_new(d, "imageRef", doc_text(c->image_ref));
@@ -153,6 +156,7 @@ static struct container *from_doc(const char *id, const json_t *d, struct err *e
 	c->host_config = doc_object(d, "hostConfig");
 	c->networking = doc_object(d, "networking");
 	c->mounts = json_incref(json_object_get(d, "mounts"));
+	c->ports = doc_object(d, "ports");
 	c->image = doc_dup(d, "image");
 	c->image_id = doc_dup(d, "imageID");
 	c->image_ref = doc_dup(d, "imageRef");
@@ -540,6 +544,24 @@ int container_set_starting(struct container *c, const char *token, struct err *e
 	c->job = c->execution = c->error = NULL;
 	snprintf(c->token, sizeof(c->token), "%s", token);
 	return container_commit(c, &before, err);
+}
+
+int container_set_ports(struct container *c, json_t *ports, struct err *err)
+{
+	json_t *before = c->ports;
+
+	if (json_object_size(ports) == 0 && json_object_size(before) == 0) {
+		json_decref(ports);
+		return 0;
+	}
+	c->ports = ports;
+	if (container_save(c, err) == 0) {
+		json_decref(before);
+		return 0;
+	}
+	json_decref(ports);
+	c->ports = before;
+	return err_wrap(err, "container %.*s", SHORT_ID, c->id);
 }
 
 int container_set_job(struct container *c, const char *job, const char *execution, struct err *err)

@@ -33,7 +33,7 @@ struct container {
 	int64_t created_ns;
 	json_t *config;             /* Docker's Config, image defaults merged in (Env, Cmd, Entrypoint, ...) */
 	json_t *host_config;        /* as given, defaults filled */
-	json_t *networking;         /* NetworkingConfig as given, or NULL */
+	json_t *networking;         /* NetworkingConfig: EndpointsConfig as given and connected since (state/network.h) */
 	json_t *mounts;             /* list, or NULL; api/container_mounts.h says what an entry holds */
 	char *image;                /* as the user wrote it */
 	char *image_id;             /* sha256:… of the config */
@@ -46,6 +46,7 @@ struct container {
 	char *error;                /* why the last start failed, or NULL */
 	int64_t started_ns, finished_ns;
 	uint32_t pid;
+	json_t *ports;              /* of the latest run: NetworkSettings.Ports; NULL if none is exposed */
 	bool output_incomplete;     /* the agent was lost before its last byte */
 	uint64_t runs;              /* starts so far */
 	bool paused, restarting;
@@ -98,6 +99,7 @@ struct log *container_log(struct container *c, struct err *err);
 /* runs++, stores job=NULL. A container that is restarting keeps its count. */
 int container_set_starting(struct container *c, const char *token, struct err *err);
 int container_set_job(struct container *c, const char *job, const char *execution, struct err *err);
+int container_set_ports(struct container *c, json_t *ports, struct err *err); /* takes the reference */
 int container_set_start_failed(struct container *c, int exit_code, const char *sentence, struct err *err);
 int container_set_running(struct container *c, uint32_t pid, int64_t started_ns, struct err *err);
 /* Emits die (and nothing else), unless it was restarting and this is the exit known already.

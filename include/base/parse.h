@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 
 int parse_i64(const char *s, int64_t *ret);                 /* whole string, decimal; 0 or -1 */
 int parse_duration_ms(const char *s, int64_t *ret_ms);      /* Go: "500ms", "1m30s", "2h", "0" */
@@ -26,6 +27,7 @@ const char *signal_name(int sig); /* "SIGTERM"; "SIG34" style for the unnamed */
 int parse_percent_decode(char *s);
 /* The decoded value of key in a raw query string; NULL if absent; caller frees. */
 char *parse_query(const char *query, const char *key);
+void parse_query_all(const char *query, const char *key, struct strv *ret); /* every one, in their order */
 
 size_t base64_encoded_len(size_t n);                         /* without the NUL */
 void base64_encode(const void *p, size_t n, char *out);      /* standard, padded, NUL-terminated */

@@ -16,11 +16,10 @@ void random_hex(char *out, size_t n_digits);                  /* n_digits even; 
 void hex_encode(const void *p, size_t n, char *out);          /* 2n digits and a NUL */
 int hex_decode(const char *s, void *out, size_t n);           /* exactly 2n digits; 0 or -1 */
 void sha256(const void *p, size_t n, uint8_t out[SHA256_LEN]);
-/* The same piece by piece; end gives the digest and frees it, out NULL only frees. */
-struct sha256_stream;
-struct sha256_stream *sha256_begin(void);
-void sha256_add(struct sha256_stream *s, const void *p, size_t n);
-void sha256_end(struct sha256_stream *s, uint8_t out[SHA256_LEN]);
+struct sha256_sum;                                            /* a digest of what comes in pieces */
+struct sha256_sum *sha256_begin(void);
+void sha256_add(struct sha256_sum *s, const void *p, size_t n);
+void sha256_end(struct sha256_sum *s, uint8_t out[SHA256_LEN]); /* frees s; out NULL: that only. NULL is fine */
 void sha1(const void *p, size_t n, uint8_t out[20]);          /* WebSocket handshake only, RFC 6455 */
 /* Equal strings? Time depends only on the length of `given`. */
 bool token_equal(const char *expected, const char *given);

@@ -30,11 +30,11 @@ static int kill_by_walking(void)
 	for (int i = 0; more && i < KILL_WALKS_MAX; i++) {
 		if (walk_tasks(getpid(), &now, NULL) < 0)
 			break;
-		more = false;
+		more = now.unsteady;
 		for (size_t k = 0; k < now.n; k++) {
 			if (task_is_dead(&now.v[k]) || tasks_find(&before, &now.v[k]))
 				continue;
-			kill(now.v[k].pid, SIGKILL);
+			task_kill(&now.v[k], SIGKILL);
 			more = true;
 		}
 		tasks_release(&before);

@@ -2,11 +2,18 @@
 #include "tool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#define READ_MAX (1024 * 1024)
+#define READ_PIECE 4096
 
 static const struct {
 	const char *name;
@@ -18,6 +25,10 @@ static const struct {
 	{"get", tool_get},
 	{"put", tool_put},
 	{"stat", tool_stat},
+	{"top", tool_top},
+	{"stats", tool_stats},
+	{"freeze", tool_freeze},
+	{"thaw", tool_freeze},
 };
 
 int tool_fail(enum tool_exit code, const char *fmt, ...)
@@ -48,6 +59,34 @@ int tool_write(int fd, const void *p, size_t n)
 		n -= (size_t)wrote;
 	}
 	return 0;
+}
+
+int tool_write_json(json_t *value)
+{
+	AUTO_FREE char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	AUTO_FREE char *line = text ? xasprintf("%s\n", text) : NULL;
+
+	json_decref(value);
+	return line && tool_write(STDOUT_FILENO, line, strlen(line)) == 0 ? TOOL_OK : TOOL_FAILED;
+}
+
+char *tool_read_file(const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct buf b;
+	uint8_t *room;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return NULL;
+	buf_init(&b, READ_MAX);
+	while ((room = buf_reserve(&b, READ_PIECE)) && (n = read(fd, room, READ_PIECE)) > 0)
+		buf_commit(&b, (size_t)n);
+	if (n < 0 && room) {
+		buf_release(&b);
+		return NULL;
+	}
+	return buf_detach(&b, NULL);
 }
 
 int tool_run(int argc, char *argv[])

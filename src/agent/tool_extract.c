@@ -85,6 +85,13 @@ static void open_archive(struct extract *x)
 	archive_read_open(x->a, x, NULL, on_read, NULL);
 }
 
+/* A warning is about what we do not use: a name that is no UTF-8 comes as it is, for one. ARCHIVE_RETRY
+ * would be to skip what is damaged. */
+static bool usable(int rc)
+{
+	return rc == ARCHIVE_OK || rc == ARCHIVE_WARN;
+}
+
 /* libarchive's words in those of Go. */
 static int broken(const struct extract *x, struct err *err)
 {
@@ -232,7 +239,7 @@ static int copy_content(struct extract *x, const struct member *m, int fd, struc
 	off_t end = 0;
 	int rc;
 
-	while ((rc = archive_read_data_block(x->a, &piece, &n, &at)) >= ARCHIVE_WARN && rc != ARCHIVE_EOF) {
+	while (usable(rc = archive_read_data_block(x->a, &piece, &n, &at))) {
 		if (write_all(fd, piece, n, at) < 0)
 			return failed(err, "write", m->path);
 		end = at + (off_t)n;
@@ -434,7 +441,7 @@ int extract_archive(int in, const char *dest, const struct extract_options *o, s
 	umask(0);
 	x.piece = xmalloc(PIECE);
 	open_archive(&x);
-	while (rc == 0 && (got = archive_read_next_header(x.a, &e)) >= ARCHIVE_WARN && got != ARCHIVE_EOF)
+	while (rc == 0 && usable(got = archive_read_next_header(x.a, &e)))
 		rc = extract_entry(&x, e, err);
 	if (rc == 0 && got != ARCHIVE_EOF)
 		rc = broken(&x, err);

@@ -200,6 +200,17 @@ char *user_home(const char *passwd_file, uid_t uid)
 	return home;
 }
 
+char *user_name_of_id(const char *file, uint32_t id)
+{
+	AUTO_FREE char *text = read_file(file);
+	char *rest = text, *field[3];
+
+	while (next_record(&rest, field, 3))
+		if (*field[0] && id_is(field[2], id))
+			return xstrdup(field[0]);
+	return NULL;
+}
+
 void user_release(struct user *u)
 {
 	free(u->groups);

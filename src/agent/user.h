@@ -5,6 +5,7 @@
 #define AGENT_USER_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -25,6 +26,8 @@ int user_resolve(const char *passwd_file, const char *group_file, const char *sp
 		 struct err *err);
 /* The home directory of a uid: caller frees. "/" without an entry. */
 char *user_home(const char *passwd_file, uid_t uid);
+/* The name of a number in a file of passwd's or group's form: caller frees. NULL without an entry. */
+char *user_name_of_id(const char *file, uint32_t id);
 void user_release(struct user *u);
 
 #endif

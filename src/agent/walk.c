@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ ssize_t walk_read(pid_t pid, const char *file, char *out, size_t n)
 }
 
 /* pid (comm) state ppid ...: the name may hold anything, also a parenthesis. */
-static int read_stat(pid_t pid, struct task *ret)
+int walk_task(pid_t pid, struct task *ret)
 {
 	char text[1024], *open_at, *close_at;
 	size_t n;
@@ -50,9 +51,9 @@ static int read_stat(pid_t pid, struct task *ret)
 	memcpy(ret->comm, open_at + 1, n);
 	/* fields 3 to 24 of proc(5) */
 	return sscanf(close_at + 1,
-		      " %c %d %d %d %d %d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %d %d %*d %lu %lu %lu",
+		      " %c %d %d %d %d %d %*u %*u %*u %*u %*u %lu %lu %lu %lu %*d %d %d %*d %lu %lu %lu",
 		      &ret->state, &ret->ppid, &ret->pgrp, &ret->session, &ret->tty, &ret->tpgid, &ret->utime,
-		      &ret->stime, &ret->nice, &ret->threads, &ret->start, &ret->vsize, &ret->rss) == 13 ? 0 : -1;
+		      &ret->stime, &ret->cutime, &ret->cstime, &ret->nice, &ret->threads, &ret->start, &ret->vsize, &ret->rss) == 15 ? 0 : -1;
 }
 
 static int by_pid(const void *a, const void *b)
@@ -95,33 +96,44 @@ static bool agents_own(pid_t agent, pid_t pid)
 	return strcmp(line + strnlen(line, (size_t)n - 1) + 1, "tool") == 0;
 }
 
-static uint8_t judge_by_itself(const struct task *k, const struct task *parent, pid_t agent)
+/* What needs no look at the parents' parents. */
+static uint8_t judge_by_itself(struct tasks *t, struct task *k, pid_t agent)
 {
-	if (k->pid == agent)
-		return OUTSIDE;
+	struct task now;
+
+	if (k->pid == agent || k->ppid == 0)
+		return agent == 1 && k->pid != agent ? MEMBER : OUTSIDE;
 	if (k->ppid == agent)
 		return agents_own(agent, k->pid) ? OUTSIDE : MEMBER;
-	if (!parent) /* gone meanwhile, or never in sight; all that init can see is the container's */
-		return agent == 1 ? MEMBER : OUTSIDE;
-	return UNKNOWN;
+	if (find(t, k->ppid))
+		return UNKNOWN;
+	if (agent == 1)
+		return MEMBER; /* all that init can see is the container's */
+	/* The parent has ended while we walked: it has another one by now, or has ended itself. */
+	if (walk_task(k->pid, &now) == 0 && now.start == k->start && now.ppid != k->ppid) {
+		k->ppid = now.ppid;
+		return judge_by_itself(t, k, agent);
+	}
+	t->unsteady = true;
+	return OUTSIDE;
 }
 
-/* As the nearest forefather of whom it is known, who passes it on to all on the way. */
+/* As the nearest forefather of whom it is known; all on the way are the same. */
 static void judge(struct tasks *t, struct task *k, pid_t agent)
 {
-	struct task *at = k;
-	uint8_t verdict = OUTSIDE;
-	size_t steps; /* a walk is no snapshot: the chain could be a ring */
+	struct task *source = k, *at;
+	uint8_t verdict = UNKNOWN;
+	size_t steps = 0; /* a walk is no snapshot: the chain could be a ring */
 
-	for (steps = 0; at && steps <= t->n; steps++, at = find(t, at->ppid)) {
-		verdict = at->verdict ? at->verdict : judge_by_itself(at, find(t, at->ppid), agent);
-		if (verdict != UNKNOWN)
+	for (;;) {
+		verdict = source->verdict ? source->verdict : judge_by_itself(t, source, agent);
+		if (verdict != UNKNOWN || ++steps > t->n)
 			break;
+		source = find(t, source->ppid);
 	}
-	if (verdict == UNKNOWN)
-		verdict = OUTSIDE;
-	for (at = k; at && at->verdict == UNKNOWN; at = find(t, at->ppid))
-		at->verdict = verdict;
+	for (at = k; at != source; at = find(t, at->ppid))
+		at->verdict = verdict == UNKNOWN ? OUTSIDE : verdict;
+	source->verdict = verdict == UNKNOWN ? OUTSIDE : verdict;
 }
 
 static void keep_members(struct tasks *t, pid_t agent)
@@ -152,8 +164,10 @@ int walk_tasks(pid_t agent, struct tasks *ret, struct err *err)
 			room = room ? 2 * room : 64;
 			ret->v = xrealloc(ret->v, room * sizeof(*ret->v));
 		}
-		if (read_stat((pid_t)strtol(e->d_name, NULL, 10), &ret->v[ret->n]) == 0)
+		if (walk_task((pid_t)strtol(e->d_name, NULL, 10), &ret->v[ret->n]) == 0)
 			ret->n++;
+		else if (agent == 1) /* elsewhere it is most likely somebody else's */
+			ret->unsteady = true;
 	}
 	closedir(d);
 	if (ret->n)
@@ -173,4 +187,13 @@ const struct task *tasks_find(const struct tasks *t, const struct task *like)
 	const struct task *k = find(t, like->pid);
 
 	return k && k->start == like->start ? k : NULL;
+}
+
+void task_kill(const struct task *t, int sig)
+{
+	/* Processes of the container are never in a group of the agent's or a tool's: each begins in a
+	 * session of its own. */
+	if (t->pgrp > 1 && t->pgrp != getpgrp())
+		kill(-t->pgrp, sig);
+	kill(t->pid, sig);
 }

@@ -19,7 +19,7 @@ struct task {                    /* numbers as /proc/PID/stat has them */
 	int tty, nice, threads;
 	char state;
 	char comm[64];
-	uint64_t utime, stime, start; /* ticks */
+	uint64_t utime, stime, cutime, cstime, start; /* ticks; c: of children that were waited for */
 	uint64_t vsize, rss;     /* bytes, pages */
 	uint8_t verdict;         /* inside */
 };
@@ -27,11 +27,14 @@ struct task {                    /* numbers as /proc/PID/stat has them */
 struct tasks {
 	struct task *v;          /* by pid; ours */
 	size_t n;
+	bool unsteady;           /* one went away during the walk, and what it left may not be listed */
 };
 
 /* agent: the pid of the agent whose container it is. */
 int walk_tasks(pid_t agent, struct tasks *ret, struct err *err);
 void tasks_release(struct tasks *t);
+/* One process, whoever's it is. */
+int walk_task(pid_t pid, struct task *ret);
 /* The same process, not only the same number? NULL if it is not in t. */
 const struct task *tasks_find(const struct tasks *t, const struct task *like);
 
@@ -39,6 +42,9 @@ static inline bool task_is_dead(const struct task *t)
 {
 	return t->state == 'Z' || t->state == 'X' || t->state == 'x';
 }
+
+/* To its process group as well, in which no fork gets away: the kernel lets none pass a group's signal. */
+void task_kill(const struct task *t, int sig);
 
 /* The first n - 1 bytes of /proc/PID/FILE, and a NUL. -1: there is no such process or file. */
 ssize_t walk_read(pid_t pid, const char *file, char *out, size_t n);

@@ -278,24 +278,38 @@ static char *query_part(const char *s, size_t n)
 	return part;
 }
 
+/* The pair at *s, which moves behind it: its value if its key is this one, else NULL. As in Go, a pair that
+ * cannot be decoded is as if it were not there. */
+static char *query_pair(const char **s, const char *key)
+{
+	size_t n = strcspn(*s, "&");
+	const char *pair = *s, *eq = memchr(pair, '=', n);
+	size_t key_len = eq ? (size_t)(eq - pair) : n;
+	AUTO_FREE char *name = query_part(pair, key_len);
+
+	*s += n + (pair[n] == '&');
+	if (!name || strcmp(name, key) != 0)
+		return NULL;
+	return eq ? query_part(eq + 1, n - key_len - 1) : xstrdup("");
+}
+
 char *parse_query(const char *query, const char *key)
 {
-	for (const char *s = query; *s;) {
-		size_t n = strcspn(s, "&");
-		const char *eq = memchr(s, '=', n);
-		size_t key_len = eq ? (size_t)(eq - s) : n;
-		AUTO_FREE char *name = query_part(s, key_len);
+	char *value = NULL;
 
-		/* As Go does: a pair that cannot be decoded is as if it were not there. */
-		if (name && strcmp(name, key) == 0) {
-			char *value = eq ? query_part(eq + 1, n - key_len - 1) : xstrdup("");
+	while (!value && *query)
+		value = query_pair(&query, key);
+	return value;
+}
 
-			if (value)
-				return value;
-		}
-		s += n + (s[n] == '&');
+void parse_query_all(const char *query, const char *key, struct strv *ret)
+{
+	while (*query) {
+		char *value = query_pair(&query, key);
+
+		if (value)
+			strv_take(ret, value);
 	}
-	return NULL;
 }
 
 size_t base64_encoded_len(size_t n)

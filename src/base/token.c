@@ -84,21 +84,21 @@ void sha256(const void *p, size_t n, uint8_t out[SHA256_LEN])
 	SHA256(p, n, out);
 }
 
-struct sha256_stream *sha256_begin(void)
+struct sha256_sum *sha256_begin(void)
 {
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 
-	if (!c || !EVP_DigestInit_ex(c, EVP_sha256(), NULL))
+	if (!c || EVP_DigestInit_ex(c, EVP_sha256(), NULL) != 1)
 		abort(); /* out of memory */
-	return (struct sha256_stream *)c;
+	return (struct sha256_sum *)c;
 }
 
-void sha256_add(struct sha256_stream *s, const void *p, size_t n)
+void sha256_add(struct sha256_sum *s, const void *p, size_t n)
 {
 	EVP_DigestUpdate((EVP_MD_CTX *)s, p, n);
 }
 
-void sha256_end(struct sha256_stream *s, uint8_t out[SHA256_LEN])
+void sha256_end(struct sha256_sum *s, uint8_t out[SHA256_LEN])
 {
 	if (s && out)
 		EVP_DigestFinal_ex((EVP_MD_CTX *)s, out, NULL);

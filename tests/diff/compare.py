@@ -67,11 +67,13 @@ def differences(ours, theirs, path=""):
 
 
 class Declared:
-    """One difference that is meant. case and path are shell patterns; row is a piece of the mapping page."""
+    """One difference that is meant. case and path are shell patterns, values (ours, theirs) or None for any;
+    row names a row of the mapping page."""
 
-    def __init__(self, case, path, reason, row):
-        self.case, self.path, self.reason, self.row = case, path, reason, row
+    def __init__(self, row, case, path, values=None):
+        self.row, self.case, self.path, self.values = row, case, path, values
         self.seen = 0
 
-    def covers(self, case, path):
-        return fnmatch.fnmatchcase(case, self.case) and fnmatch.fnmatchcase(path, self.path)
+    def covers(self, case, path, ours, theirs):
+        return (self.values in (None, (ours, theirs)) and fnmatch.fnmatchcase(case, self.case)
+                and fnmatch.fnmatchcase(path, self.path))

@@ -1,8 +1,116 @@
-"""declared - the differences that are meant. One that is not in this table fails the test, and so does
-one that is in the table and no longer seen.
+"""declared - the differences that are meant. One that is not here fails the test, and so does one that is
+here and no longer seen.
 
-(case, path, reason, row): case and path are shell patterns; row is a piece of docs/docker-api-mapping.md,
-which must be found there."""
+{row: [(case, path[, (ours, theirs)]), …]}: row is the first cell of a row in docs/docker-api-mapping.md, "Where the two differ on
+purpose", which has the reason; case and path are shell patterns, the path as a failure prints it; with values only
+exactly that difference is meant."""
 
-DECLARED = [
-]
+DECLARED = {
+    "Newest version": [
+        ("*", "*.headers.api-version"),
+        ("*", "*.headers.builder-version"),
+        ("*", "*.headers.swarm"),
+        ("*version*", "*.body.ApiVersion"),
+        ("*version*", "*.body.MinAPIVersion"),
+        ("*version*", "*.body.message"),
+        ("a version*", "*.body"),
+        ("a body for a call*", "*.body.*ersion"),
+    ],
+    "Who answers": [
+        ("*", "*.body.Platform.Name"),
+        ("*", "*.body.BuildTime"),
+        ("*", "*.body.GitCommit"),
+        ("*", "*.body.GoVersion"),
+        ("*", "*.body.Version"),
+        ("*", "*.body.Components.length"),
+        ("info*", "*.body.ServerVersion"),
+        ("info*", "*.body.Name"),
+        ("info*", "*.body.ID"),
+        ("info*", "*.body.OperatingSystem"),
+        ("info*", "*.body.OSVersion"),
+        ("info*", "*.body.DockerRootDir"),
+        ("info*", "*Commit.*"),
+        ("info*", "*.body.InitBinary"),
+        ("info*", "*.body.DriverStatus"),
+        ("info*", "*.body.Driver"),
+        ("info*", "*.body.*Runtime*"),
+        ("info*", "*.body.Plugins.*"),
+        ("info*", "*.body.RegistryConfig.*Mirrors*"),
+        ("info*", "*.body.LiveRestoreEnabled"),
+    ],
+    "Headers on every answer": [
+        ("*", "*.headers.docker-experimental"),
+        ("*", "*.headers.ostype"),
+        ("*", "*.headers.server"),
+        ("a path with a broken escape", "*.headers.connection"),
+    ],
+    "Cloud Run's limits": [
+        ("info*", "*.body.CPU*"),
+        ("info*", "*.body.Cgroup*"),
+        ("info*", "*.body.KernelMemory*"),
+        ("info*", "*.body.OomKillDisable"),
+        ("info*", "*.body.PidsLimit"),
+        ("info*", "*.body.SwapLimit"),
+        ("info*", "*.body.SecurityOptions.length"),
+        ("inspect*", "*.HostConfig.MemorySwap"),
+        ("create: CPUs below zero", "*.message"),
+        ("create: an unknown runtime", "*.message"),
+    ],
+    "Storage and runtime": [
+        ("*", "*.body.Driver"),
+        ("*", "*.body.GraphDriver.Name"),
+        ("*", "*.body.HostConfig.Runtime"),
+        ("*", "*.body.HostConfig.MaskedPaths"),
+        ("*", "*.body.HostConfig.ReadonlyPaths"),
+        ("*", "*.body.HostConfig.CgroupnsMode"),
+    ],
+    "Paths of this machine": [
+        ("*", "*.body.LogPath"),
+        ("*", "*.body.HostnamePath"),
+        ("*", "*.body.HostsPath"),
+        ("*", "*.body.ResolvConfPath"),
+        ("*", "*.NetworkSettings.Sandbox*"),
+    ],
+    "Sizes": [
+        ("list: size*", "*.SizeRw"),
+        ("list: size*", "*.SizeRootFs"),
+        ("inspect: size*", "*.Size*"),
+        ("system df", "*Size"),
+    ],
+    "Words of newer engines": [
+        ("*an unknown filter", "*.message"),
+        ("list filter: a status that is none", "*.message"),
+        ("list filter: is-task that is no boolean", "*.message"),
+        ("*", "*.HostConfig.RestartPolicy.Name"),
+        ("create: *content type*", "*.message"),
+        ("create: text/plain", "*.message"),
+        ("create: a form", "*.message"),
+        ("create: null", "*.message"),
+        ("*: not JSON", "*.message"),
+        ("exec: the wrong content type", "*.message"),
+        ("an ID prefix*", "*status"),
+        ("an ID prefix*", "*says"),
+        ("list filter: * a container that is not there", "*"),
+        ("start: *", "*.message"),
+        ("start: *", "*.Error"),
+        ("start: an unknown user", "*.ExitCode"),
+        ("wait: AutoRemove of one that cannot start", "*.message"),
+        ("wait: a condition that is none", "*status"),
+        ("exec: a working directory*", "*bytes"),
+        ("exec: a program that is not there*", "*.ExitCode"),
+        ("events: *", "*execDuration"),
+    ],
+    "HTTP/1.0": [
+        ("an HTTP/1.0 client*", "*line"),
+    ],
+    "400 for bad input": [
+        ("*", "*answer.status", (400, 500)),
+    ],
+    "JSON errors": [
+        ("bad JSON in*", "*.message"),
+        ("a wrong type in*", "*.message"),
+        ("list filter: *", "*.message"),
+        ("events: filters*", "*.message"),
+        ("auth without a body", "*.message"),
+    ],
+}

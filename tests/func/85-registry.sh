@@ -2,7 +2,9 @@
 # Registries of every kind: login, a name's descriptor, push, pull with credentials. skopeo is the witness.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/registries.sh"
-engine_start busybox static
+mkdir -p "$T/bin"
+PATH=$T/bin:$PATH # for a credential helper of ours
+engine_start static
 plain_registry
 basic_registry
 token_registry
@@ -125,6 +127,87 @@ t "push to a registry with TLS and a password" pushes_to_basic
 t "push -a pushes every tag" pushes_all_tags
 t "push errors are in the stream, in dockerd's words" push_errors
 t "what was pushed is known by its digest" push_has_digest
+
+forget() { # reference...: so that a pull has news
+	docker rmi -f "$@" >/dev/null 2>&1 || true
+}
+pulls_all_tags() {
+	known "$plain/many/busybox:a"
+	known "$plain/many/busybox:b"
+	docker push -a "$plain/many/busybox"
+	forget "$plain/many/busybox:a" "$plain/many/busybox:b"
+	local out
+	out=$(docker pull -a "$plain/many/busybox")
+	has "$out" "a: Pulling from many/busybox"
+	has "$out" "b: Pulling from many/busybox"
+	has "$out" "Status: Downloaded newer image for $plain/many/busybox"
+	docker image inspect "$plain/many/busybox:a" "$plain/many/busybox:b"
+	status 1 docker pull -a "$plain/no/where" 2>"$T/why"
+	has "$(cat "$T/why")" "repository $plain/no/where not found: name unknown"
+}
+pulls_digest() {
+	local digest
+	digest=$(witness inspect --tls-verify=false --format '{{.Digest}}' "docker://$plain/library/busybox")
+	docker rmi -f "$(docker image inspect -f '{{.Id}}' "$plain/library/busybox")"
+	has "$(docker pull "$plain/library/busybox@$digest")" "Downloaded newer image for $plain/library/busybox@$digest"
+	has "$(docker pull "$plain/library/busybox@$digest")" "Image is up to date for $plain/library/busybox@$digest"
+	eq "[]" "$(docker image inspect -f '{{.RepoTags}}' "$plain/library/busybox@$digest")"
+}
+pulls_with_credentials() {
+	forget "$token/secret/busybox" "$basic/secret/busybox"
+	status 1 docker pull "$token/secret/busybox" 2>"$T/why"
+	has "$(cat "$T/why")" "pull access denied for $token/secret/busybox, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"
+	docker login -u u -p p "$token"
+	docker login -u u -p p "$basic"
+	docker pull "$token/secret/busybox"
+	docker pull "$basic/secret/busybox"
+	docker logout "$token"
+	docker logout "$basic"
+}
+auth() { base64 -w0 <<<"$1"; }
+pull_statuses() {
+	local path="/images/create?fromImage=$basic/secret/busybox&tag=latest"
+	eq '{"message":"unauthorized: authentication required"}
+500' "$(api POST "$path" -H "X-Registry-Auth: $(auth '{"username":"u","password":"x"}')" | sed '/^$/d')"
+	has "$(api POST "$path" -H "X-Registry-Auth: $(auth '{"username":"u","password":"p"}')")" '"status":"Status: '
+	has "$(api POST "$path" -H "X-Registry-Auth: $(auth '{"username":"u","password":"p"}' | tr '+/' '-_')")" '"status":"Status: '
+	eq '{"message":"invalid tag format"}
+400' "$(api POST "/images/create?fromImage=x&tag=a@b" | sed '/^$/d')"
+	has "$(api POST "/images/create?fromImage=x&tag=a&platform=bogus")" 'unknown operating system or architecture'
+}
+# The gateway's own credentials: for requests that bring none. It reads $DOCKER_CONFIG, as the client does; so
+# the client is a plain HTTP one here.
+pulls_with_file() {
+	gateway_only
+	local path="/images/create?fromImage=$basic/secret/busybox&tag=latest"
+	has "$(api POST "$path")" "no basic auth credentials"
+	printf '{"auths":{"%s":{"auth":"%s"}}}' "$basic" "$(printf u:p | base64)" >"$DOCKER_CONFIG/config.json"
+	has "$(api POST "$path")" '"status":"Status: '
+	rm "$DOCKER_CONFIG/config.json"
+}
+pulls_with_helper() {
+	gateway_only
+	local path="/images/create?fromImage=$basic/secret/busybox&tag=latest"
+	cat >"$T/bin/docker-credential-test" <<-EOF
+		#!/bin/sh
+		[ "\$1" = get ] && [ "\$(cat)" = "$basic" ] || { echo "credentials not found in native keychain"; exit 1; }
+		echo '{"ServerURL":"$basic","Username":"u","Secret":"p"}'
+	EOF
+	chmod +x "$T/bin/docker-credential-test"
+	printf '{"credHelpers":{"%s":"test"}}' "$basic" >"$DOCKER_CONFIG/config.json"
+	has "$(api POST "$path")" '"status":"Status: '
+	printf '{"credsStore":"test"}' >"$DOCKER_CONFIG/config.json"
+	has "$(api POST "$path")" '"status":"Status: '
+	printf '{"credsStore":"missing"}' >"$DOCKER_CONFIG/config.json"
+	has "$(api POST "$path")" "no basic auth credentials"
+	rm "$DOCKER_CONFIG/config.json"
+}
+t "pull -a pulls every tag" pulls_all_tags
+t "pull by digest" pulls_digest
+t "pull with a login, at a token server and with a password" pulls_with_credentials
+t "pull errors have dockerd's statuses and sentences" pull_statuses
+t "pull with the gateway's own config.json" pulls_with_file
+t "pull with a credential helper" pulls_with_helper
 
 registries_stop
 rm -rf "/etc/docker/certs.d/$basic"

@@ -28,6 +28,7 @@ ENGINE=${ENGINE:-gateway}
 MODE=${MODE:-reverse}
 PYTHON=${PYTHON:-/usr/bin/python3}
 IMAGES=${IMAGES:-$BUILD/test-images}
+CLIENTS=${CLIENTS:-$BUILD/clients}
 
 T=$(mktemp -d /tmp/sockerless-func.XXXXXX)
 mkdir -p "$T/docker-config" "$T/tmp"

@@ -54,6 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = {"expires_in": 300, "token": sign({
             "iss": "test", "sub": user if known else "", "aud": params["service"][0], "exp": now + 300,
             "nbf": now - 5, "iat": now, "jti": str(now), "access": access(scopes, known)})}
+        body["access_token"] = body["token"]
         if params.get("offline_token") == ["true"] and known:
             body["refresh_token"] = REFRESH
         self.answer(200, body)

@@ -38,8 +38,8 @@ CONFINED = {
     # the last two: only its URL functions, no transfers
     "curl/": ["src/net/http_client.c", "src/ctl/", "gateway/cloud/run.c", "gateway/cloud/storage.c",
               "gateway/image/registry_session.c", "gateway/image/registry_token.c"],
-    "archive.h": ["gateway/image/archive", "src/agent/tool_extract.c"],
-    "archive_entry.h": ["gateway/image/archive", "src/agent/tool_extract.c"],
+    "archive.h": ["src/agent/tool_extract.c", "gateway/image/archive"],
+    "archive_entry.h": ["src/agent/tool_extract.c", "gateway/image/archive"],
     "llhttp.h": ["src/net/http1.c"],
     "tunnel.pb-c.h": ["agent-proto/control.c"],
     "sqlite3.h": ["gateway/state/store_sqlite.c"],

@@ -9,9 +9,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +68,7 @@ struct gw {
 	struct channel ch[CHANNELS];
 	struct hello last_hello;
 	pid_t agent;
+	bool as_init;                /* the agent is to be PID 1 of its own namespace, as in a container */
 	int log_fd;                  /* the agent's stdout and stderr */
 };
 
@@ -416,9 +420,12 @@ static inline void agent_start(struct gw *g, struct config c)
 
 	cr_assert_eq(pipe2(pair, O_CLOEXEC), 0);
 	fcntl(pair[0], F_SETPIPE_SZ, 1 << 20);
-	g->agent = fork();
+	g->agent = g->as_init ? (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0) : fork();
 	cr_assert_geq(g->agent, 0);
 	if (g->agent == 0) {
+		if (g->as_init && (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+				   mount("proc", "/proc", "proc", 0, NULL) < 0))
+			_exit(99);
 		dup2(pair[1], 1);
 		dup2(pair[1], 2);
 		close_sockets();

@@ -419,7 +419,7 @@ Test(restart, a_new_gateway_hears_of_the_pause_and_of_the_end)
 }
 
 /* What a run leaves behind is not there in the next; tools are not the container's. */
-Test(restart, everything_but_tools_ends_with_a_run)
+static void a_run_takes_all_but_tools(bool as_init)
 {
 	struct gw g;
 	char file[] = "/tmp/agent-main-XXXXXX";
@@ -427,7 +427,12 @@ Test(restart, everything_but_tools_ends_with_a_run)
 
 	close(mkstemp(file));
 	script = xasprintf("test -s %s && exit 0; setsid sh -c '(echo $$; exec sleep 1000) >%s' & read x; exit 1", file, file);
-	start_restarting(&g, RESTART_ON_FAILURE, 0, COMMAND("sh", "-c", script));
+	struct config cfg = begin(&g, COMMAND("sh", "-c", script));
+
+	g.as_init = as_init;
+	cfg.restart.when = RESTART_ON_FAILURE;
+	agent_start(&g, cfg);
+	UNTIL(&g, g.up);
 	struct peer p = start_tool(&g);
 	struct channel *c = exec_with(&g, spec(COMMAND("sleep", "1000")), NULL, 0);
 	char text[16] = "";
@@ -440,11 +445,30 @@ Test(restart, everything_but_tools_ends_with_a_run)
 	UNTIL(&g, c->exited && g.ch[1].exited);
 	cr_assert_eq(c->status.code, 137);
 	cr_assert_eq(g.ch[1].restarts, 1);
-	UNTIL(&g, kill((pid_t)strtol(text, NULL, 10), 0) < 0 && errno == ESRCH);
+	if (!as_init)
+		UNTIL(&g, kill((pid_t)strtol(text, NULL, 10), 0) < 0 && errno == ESRCH);
+	AUTO_FREE char *top = NULL;
+	struct channel *look = exec_with(&g, tool(COMMAND("top")), "", 0);
+
+	UNTIL(&g, ended(look));
+	top = payload(look, 1, NULL);
+	cr_assert_str_eq(top, "{\"processes\":[]}\n");
 	end_tool(&g, &p, "still here");
 	cr_assert_eq(agent_status(&g), 0);
 	unlink(file);
 	finish(&g);
+}
+
+Test(restart, a_run_takes_its_descendants_along)
+{
+	a_run_takes_all_but_tools(false);
+}
+
+Test(restart, a_run_takes_everything_in_its_namespace_along)
+{
+	if (geteuid() != 0)
+		cr_skip_test("needs root");
+	a_run_takes_all_but_tools(true);
 }
 
 /* ---- after the end ------------------------------------------------------------------------------ */

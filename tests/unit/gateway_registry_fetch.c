@@ -307,7 +307,7 @@ Test(registry, a_basic_challenge_is_answered_with_the_password)
 	outcome_release(&o);
 	o = fetch("a/b", wrong);
 	cr_expect(o.err.kind == ERR_DENIED, "%s", o.err.msg);
-	cr_expect_str_eq(o.err.msg, "unauthorized: incorrect username or password");
+	cr_expect_str_eq(o.err.msg, "unauthorized: authentication required");
 }
 
 Test(registry, a_token_that_does_not_open_is_not_asked_for_again)
