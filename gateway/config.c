@@ -194,6 +194,34 @@ static int check_addr(const struct setting *s, const char *value, char **ret, st
 	return 0;
 }
 
+static int check_egress(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	if (strcmp(value, "all-traffic") != 0 && strcmp(value, "private-ranges-only") != 0)
+		return refuse(s, value, err, "want all-traffic or private-ranges-only");
+	*ret = xstrdup(value);
+	return 0;
+}
+
+static int check_cpu(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	int64_t n;
+
+	if (parse_i64(value, &n) < 0 || n < 1 || n > 8)
+		return refuse(s, value, err, "want a whole number of CPUs from 1 to 8");
+	*ret = xstrdup(value);
+	return 0;
+}
+
+static int check_memory(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	int64_t bytes;
+
+	if (parse_size(value, &bytes) < 0 || bytes < (INT64_C(512) << 20) || bytes > (INT64_C(32) << 30))
+		return refuse(s, value, err, "want a size from 512MiB to 32GiB");
+	*ret = xstrdup(value);
+	return 0;
+}
+
 /* What Cloud Storage takes as a bucket's name, and a tidy folder behind it. */
 static int check_bucket(const struct setting *s, const char *value, char **ret, struct err *err)
 {
@@ -231,6 +259,17 @@ static const struct setting settings[] = {
 	 .help = "where the jobs run"},
 	{GCR "VPC_CONNECTOR", NULL, STRING, AT(vpc_connector), .value = "NAME",
 	 .help = "VPC connector of every job; all its traffic goes through it"},
+	{GCR "NETWORK", NULL, STRING, AT(network), .value = "NAME",
+	 .help = "VPC network of every job, by Direct VPC egress instead of a connector"},
+	{GCR "SUBNETWORK", NULL, STRING, AT(subnetwork), .value = "NAME", .help = "its subnetwork"},
+	{GCR "NETWORK_TAGS", NULL, STRING, AT(network_tags), .value = "TAG,...", .help = "network tags of every job there"},
+	{GCR "VPC_EGRESS", NULL, STRING, AT(vpc_egress), "all-traffic", check_egress, .value = "RANGE",
+	 .help = "what goes through the connector or network: all-traffic or private-ranges-only"},
+	{GCR "CPU", NULL, STRING, AT(default_cpu), .check = check_cpu, .value = "CPUS",
+	 .help = "of a container that does not say; 1 to 8"},
+	{GCR "MEMORY", NULL, STRING, AT(default_memory), .check = check_memory, .value = "SIZE",
+	 .help = "of a container that does not say; unset: as little as its CPUs allow, from 512 MiB"},
+	{GCR "GPU", NULL, STRING, AT(gpu), "nvidia-l4", .value = "ACCELERATOR", .help = "what docker run --gpus means"},
 	{GCR "VOLUME_BUCKET", NULL, STRING, AT(volume_bucket), .check = check_bucket, .value = "BUCKET[/PREFIX]",
 	 .help = "Cloud Storage bucket whose folders are the named volumes; made if it is missing"},
 	{GCR "SERVICE_ACCOUNT", NULL, STRING, AT(service_account), .value = "EMAIL",
@@ -477,6 +516,9 @@ static int finish(struct config *c, struct err *err)
 	if (check_pair(c->tls_cert, c->tls_key, "--tls-cert and --tls-key", err) < 0 ||
 	    check_pair(c->callback_cert, c->callback_key, "--callback-cert and --callback-key", err) < 0)
 		return -1;
+	if (c->vpc_connector && (c->network || c->subnetwork))
+		return err_set(err, ERR_INVALID, GCR "VPC_CONNECTOR and " GCR "NETWORK exclude each other: a job reaches its "
+			       "network by one of them");
 	if (c->tls_client_ca && !c->tls_cert)
 		return err_set(err, ERR_INVALID, "--tls-client-ca needs --tls-cert and --tls-key");
 	if (!c->project)

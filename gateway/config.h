@@ -17,6 +17,11 @@ struct config {
 	char *project;             /* SOCKERLESS_GCR_PROJECT; required without --local */
 	char *region;              /* SOCKERLESS_GCR_REGION, "us-central1" */
 	char *vpc_connector;       /* SOCKERLESS_GCR_VPC_CONNECTOR or NULL */
+	char *network, *subnetwork; /* SOCKERLESS_GCR_NETWORK, _SUBNETWORK: Direct VPC egress, or NULL */
+	char *network_tags;        /* SOCKERLESS_GCR_NETWORK_TAGS, with commas, or NULL */
+	char *vpc_egress;          /* SOCKERLESS_GCR_VPC_EGRESS: "all-traffic" (default) or "private-ranges-only" */
+	char *default_cpu, *default_memory; /* SOCKERLESS_GCR_CPU, _MEMORY: of containers that ask for none, or NULL */
+	char *gpu;                 /* SOCKERLESS_GCR_GPU: what --gpus means, "nvidia-l4" */
 	char *volume_bucket;       /* SOCKERLESS_GCR_VOLUME_BUCKET: BUCKET[/PREFIX] of named volumes, or NULL */
 	char *log_id;              /* SOCKERLESS_GCR_LOG_ID, "sockerless" */
 	char *endpoint_url;        /* SOCKERLESS_ENDPOINT_URL: replaces every Google host, no credentials */

@@ -10,6 +10,8 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "base/mem.h"
+#include "cloud/job_options.h"
+#include "cloud/job_resources.h"
 #include "image/image_config.h"
 #include "state/container.h"
 #include "state/image.h"
@@ -18,6 +20,18 @@ static json_t *read_mounts(struct request *r, json_t *config, json_t *host_confi
 			   struct err *err)
 {
 	return container_mounts_read(r->g, config, host_config, json_object_get(image, "Volumes"), warnings, err);
+}
+
+/* What Cloud Run would refuse at the start. */
+static int check_job(struct request *r, json_t *config, json_t *host_config, json_t *mounts, json_t *warnings,
+		     struct err *err)
+{
+	struct container draft = {.config = config, .host_config = host_config, .mounts = mounts};
+	struct job_resources size;
+
+	if (job_options_check(json_object_get(config, "Labels"), warnings, err) < 0)
+		return -1;
+	return job_resources_pick(r->g->config, &draft, &size, err);
 }
 
 /* name= is given to containers_add as it came; "" means none, as in dockerd. */
@@ -34,6 +48,7 @@ static void add(struct request *r, json_t *config, json_t *host_config, json_t *
 	if (i)
 		mounts = read_mounts(r, config, host_config, json_object_get(i->config, "config"), warnings, &err);
 	if (!mounts || image_config_merge(config, json_object_get(i->config, "config"), &err) < 0 ||
+	    check_job(r, config, host_config, mounts, warnings, &err) < 0 ||
 	    container_mounts_make(r->g, mounts, json_string_value(json_object_get(host_config, "VolumeDriver")), &err) < 0) {
 		json_decref(mounts);
 		json_decref(warnings);

@@ -12,6 +12,8 @@
 #include "api/version.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cloud/job_options.h"
+#include "cloud/job_resources.h"
 #include "state/container.h"
 #include "state/exec.h"
 
@@ -60,6 +62,25 @@ static json_t *config_json(const struct container *c)
 	return config;
 }
 
+/* As it was given; what Cloud Run is asked for is told in Annotations, the one place that the interface leaves free. */
+static json_t *host_config_json(const struct gateway *g, const struct container *c)
+{
+	json_t *host = json_deep_copy(c->host_config), *notes = json_object_get(host, "Annotations");
+	struct job_resources size;
+
+	if (job_resources_pick(g->config, c, &size, NULL) < 0)
+		return host;
+	notes = json_is_object(notes) ? json_incref(notes) : json_object();
+	json_object_set_new(notes, JOB_LABEL_PREFIX "cpu", json_sprintf("%d", size.cpu));
+	json_object_set_new(notes, JOB_LABEL_PREFIX "memory", json_sprintf("%lldMi", (long long)size.memory_mib));
+	json_object_set_new(notes, JOB_LABEL_PREFIX "timeout", json_sprintf("%llds",
+			    (long long)job_timeout_s(g->config, c, size.gpu != NULL)));
+	if (size.gpu)
+		json_object_set_new(notes, JOB_LABEL_PREFIX "gpu", json_string(size.gpu));
+	json_object_set_new(host, "Annotations", notes);
+	return host;
+}
+
 static json_t *network_json(const struct request *r, const struct container *c)
 {
 	json_t *ports = container_is_running(c) && c->ports ? json_deep_copy(c->ports) : json_object();
@@ -91,7 +112,7 @@ void container_inspect(struct request *r)
 		      "HostnamePath", "", "HostsPath", "", "LogPath", "", "Name", name, "RestartCount",
 		      c->restart_count, "Driver", "cloudrun", "Platform", "linux", "MountLabel", "", "ProcessLabel", "",
 		      "AppArmorProfile", "", "ExecIDs", execs_ids(r->g->execs, c->id), "HostConfig",
-		      json_deep_copy(c->host_config), "GraphDriver", "Data", "Name", "cloudrun", "Mounts",
+		      host_config_json(r->g, c), "GraphDriver", "Data", "Name", "cloudrun", "Mounts",
 		      container_mounts_shown(r->g, c, false), "Config", config_json(c),
 		      "NetworkSettings", network_json(r, c));
 	if (request_flag(r, "size")) {

@@ -66,6 +66,7 @@ static const struct rule {
 	int first, last;
 	bool set;
 } rules[] = {
+	{VERSION_CONTAINER, "HostConfig.Annotations", 43, NEWEST, false},
 	{VERSION_CONTAINER, "HostConfig.KernelMemory", 24, 41, true},
 	{VERSION_CONTAINER, "HostConfig.KernelMemoryTCP", 24, 41, true},
 	{VERSION_CONTAINER, "HostConfig.KernelMemoryTCP", 24, 51, false},

@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cloud/job_options.h"
+#include "cloud/job_resources.h"
 #include "cloud/job_volumes.h"
 #include "config.h"
 #include "image/image_config.h"
@@ -24,9 +26,6 @@
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SHORT_ID 12
 #define LABEL_MAX 63
-#define MIB (1024LL * 1024)
-#define SIDECAR_CPU 1
-#define TASK_CPU_MAX 8 /* of all containers of a task together */
 
 static bool is_sidecar(const struct config *cfg)
 {
@@ -38,61 +37,6 @@ static const char *get_string(json_t *o, const char *key)
 	const char *s = json_string_value(json_object_get(o, key));
 
 	return s ? s : "";
-}
-
-/* ---- resources -------------------------------------------------------------------------------- */
-
-/* Cloud Run sells CPU and memory in pairs. */
-static const struct size {
-	int cpu;
-	int64_t min_mib, max_mib;
-} sizes[] = {
-	{1, 512, 4096}, {2, 512, 8192}, {4, 2048, 16384}, {6, 4096, 24576}, {8, 4096, 32768},
-};
-
-/* Docker has two ways to say it; 0 = did not. */
-static int64_t wanted_nano_cpus(json_t *host_config)
-{
-	int64_t nano = json_integer_value(json_object_get(host_config, "NanoCpus"));
-	int64_t quota = json_integer_value(json_object_get(host_config, "CpuQuota"));
-	int64_t period = json_integer_value(json_object_get(host_config, "CpuPeriod"));
-
-	if (nano > 0 || quota <= 0)
-		return nano;
-	if (quota > INT64_MAX / 1000000000) /* absurd; enough to be refused below */
-		return INT64_MAX;
-	return quota * 1000000000 / (period > 0 ? period : 100000);
-}
-
-/* The smallest pair that holds what was asked for. */
-static json_t *main_limits(const struct config *cfg, json_t *host_config, struct err *err)
-{
-	int cpu_max = TASK_CPU_MAX - (is_sidecar(cfg) ? SIDECAR_CPU : 0);
-	int64_t bytes = json_integer_value(json_object_get(host_config, "Memory"));
-	int64_t mib = bytes > 0 ? (bytes - 1) / MIB + 1 : 0;
-	int64_t nano = wanted_nano_cpus(host_config);
-	const struct size *best = NULL, *last = NULL;
-	char memory[32], cpu[8];
-
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && sizes[i].cpu <= cpu_max; i++) {
-		last = &sizes[i];
-		if (!best && last->cpu * 1000000000LL >= nano && last->max_mib >= mib)
-			best = last;
-	}
-	if (!best && last->cpu * 1000000000LL < nano) {
-		err_set(err, ERR_INVALID, "range of CPUs is from 0.01 to %d.00, as Cloud Run has only "
-			"%d CPUs available for this container", last->cpu, last->cpu);
-		return NULL;
-	}
-	if (!best) {
-		err_set(err, ERR_INVALID, "memory limit of %lldMiB is above the %lldMiB that Cloud Run "
-			"has available for this container", (long long)mib, (long long)last->max_mib);
-		return NULL;
-	}
-	snprintf(cpu, sizeof(cpu), "%d", best->cpu);
-	snprintf(memory, sizeof(memory), "%lldMi",
-		 (long long)(mib > best->min_mib ? mib : best->min_mib));
-	return json_pack("{s:s, s:s}", "cpu", cpu, "memory", memory);
 }
 
 /* ---- what the agent is told ------------------------------------------------------------------- */
@@ -238,9 +182,10 @@ static bool argv_fits(const struct strv *argv)
 	return argv->n + 2 <= JOB_SPEC_ARGS_MAX && bytes <= JOB_SPEC_ARG_BYTES_MAX;
 }
 
-static json_t *main_container(const struct config *cfg, const struct container *c, struct err *err)
+static json_t *main_container(const struct config *cfg, const struct container *c, const struct job_resources *size,
+			      struct err *err)
 {
-	json_t *limits, *env, *spec, *args = json_pack("[s]", "run");
+	json_t *env, *spec, *args = json_pack("[s]", "run");
 	struct strv argv = {0};
 	bool fits;
 
@@ -255,16 +200,14 @@ static json_t *main_container(const struct config *cfg, const struct container *
 	strv_release(&argv);
 	env = agent_env(cfg, c, spec, err);
 	json_decref(spec);
-	limits = env ? main_limits(cfg, c->host_config, err) : NULL;
-	if (!limits) {
-		json_decref(env);
+	if (!env) {
 		json_decref(args);
 		return NULL;
 	}
 	return json_pack("{s:s, s:s, s:[s], s:o, s:o, s:{s:o}}", "name", JOB_SPEC_MAIN,
 			 "image", c->image_ref, "command",
 			 is_sidecar(cfg) ? SHARED_AGENT : cfg->agent_path,
-			 "args", args, "env", env, "resources", "limits", limits);
+			 "args", args, "env", env, "resources", "limits", job_resources_limits(size));
 }
 
 static json_t *agent_volume(void)
@@ -308,20 +251,25 @@ static void instance_label(char out[LABEL_MAX + 1])
 	}
 }
 
-static json_t *task_template(const struct config *cfg, json_t *containers, json_t *volumes)
+static json_t *task_template(const struct config *cfg, const struct container *c, const char *gpu, json_t *containers,
+			     json_t *volumes)
 {
-	char timeout[32];
-	json_t *t;
+	const char *account = job_option(cfg, c, JOB_SERVICE_ACCOUNT), *generation = job_option(cfg, c, JOB_EXECUTION_ENVIRONMENT);
+	json_t *t, *vpc = job_vpc_access(cfg, c);
 
-	snprintf(timeout, sizeof(timeout), "%llds", (long long)((cfg->task_timeout_ms + 999) / 1000));
 	/* maxRetries: absent would mean 3, and a container must never run twice by itself. */
-	t = json_pack("{s:i, s:s, s:s, s:o}", "maxRetries", 0, "timeout", timeout,
-		      "executionEnvironment", "EXECUTION_ENVIRONMENT_GEN2", "containers", containers);
-	if (cfg->service_account)
-		json_object_set_new(t, "serviceAccount", json_string(cfg->service_account));
-	if (cfg->vpc_connector)
-		json_object_set_new(t, "vpcAccess", json_pack("{s:s, s:s}", "connector",
-				    cfg->vpc_connector, "egress", "ALL_TRAFFIC"));
+	t = json_pack("{s:i, s:o, s:o}", "maxRetries", 0, "timeout",
+		      json_sprintf("%llds", (long long)job_timeout_s(cfg, c, gpu != NULL)), "containers", containers);
+	if (!generation || strcmp(generation, "default") != 0)
+		json_object_set_new(t, "executionEnvironment", json_string("EXECUTION_ENVIRONMENT_GEN2"));
+	if (account)
+		json_object_set_new(t, "serviceAccount", json_string(account));
+	if (vpc)
+		json_object_set_new(t, "vpcAccess", vpc);
+	if (gpu) {
+		json_object_set_new(t, "nodeSelector", json_pack("{s:s}", "accelerator", gpu));
+		json_object_set_new(t, "gpuZonalRedundancyDisabled", json_true());
+	}
 	if (json_array_size(volumes))
 		json_object_set(t, "volumes", volumes);
 	return t;
@@ -331,10 +279,12 @@ json_t *job_spec_build(const struct config *cfg, const struct container *c, stru
 {
 	char created[CLOCK_RFC3339_MAX], short_id[SHORT_ID + 1], instance[LABEL_MAX + 1];
 	json_t *containers, *main, *volumes, *mounts, *job;
+	struct job_resources size;
 
 	assert(c->image_ref && c->name);
-	main = main_container(cfg, c, err);
-
+	if (job_resources_pick(cfg, c, &size, err) < 0)
+		return NULL;
+	main = main_container(cfg, c, &size, err);
 	if (!main)
 		return NULL;
 	containers = json_pack("[o]", main);
@@ -357,7 +307,7 @@ json_t *job_spec_build(const struct config *cfg, const struct container *c, stru
 			 "annotations", "sockerless_container_id", c->id, "sockerless_name", c->name,
 			 "sockerless_created_at", created,
 			 "template", "taskCount", 1, "parallelism", 1,
-			 "template", task_template(cfg, containers, volumes));
+			 "template", task_template(cfg, c, size.gpu, containers, volumes));
 	json_decref(volumes);
 	return job;
 }

@@ -62,16 +62,22 @@ static void on_bucket(struct cloud_call *call, json_t *answer)
 }
 
 /* Access by the bucket's policy alone, in the region of the jobs. */
+json_t *storage_bucket_resource(const struct config *cfg)
+{
+	AUTO_FREE char *name = storage_bucket(cfg);
+
+	return json_pack("{s:s, s:s, s:{s:s}, s:{s:{s:b}, s:s}}", "name", name, "location", cfg->region, "labels",
+			 "sockerless_managed", "true", "iamConfiguration", "uniformBucketLevelAccess", "enabled", 1,
+			 "publicAccessPrevention", "enforced");
+}
+
 static void make_bucket(struct cloud_call *call)
 {
 	const struct config *cfg = call->cloud->g->config;
-	AUTO_FREE char *name = storage_bucket(cfg);
 
 	call->otherwise = NULL;
 	call_ask(call, "POST", xasprintf("%s/b?project=%s", call->cloud->storage_base, cfg->project),
-		 json_pack("{s:s, s:s, s:{s:s}, s:{s:{s:b}, s:s}}", "name", name, "location", cfg->region, "labels",
-			   "sockerless_managed", "true", "iamConfiguration", "uniformBucketLevelAccess", "enabled", 1,
-			   "publicAccessPrevention", "enforced"), false, on_bucket);
+		 storage_bucket_resource(cfg), false, on_bucket);
 }
 
 /* False: err is the call's own. */

@@ -1,5 +1,6 @@
 /* The job's body against Google's published schema: every field exists there, may be written, has the
- * right type and, for an enumeration, a known value. Needs SPEC_DIR with cloudrun-v2.discovery.json;
+ * right type and, for an enumeration, a known value. Needs SPEC_DIR with cloudrun-v2.discovery.json and
+ * storage-v1.discovery.json;
  * tests/contract/run_requests runs it. */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 
 #include "base/mem.h"
 #include "cloud/job_spec.h"
+#include "cloud/storage.h"
 #include "config.h"
 #include "state/container.h"
 
@@ -84,21 +86,27 @@ static void check_value(json_t *schema, json_t *v, const char *path)
 	}
 }
 
-static void load_schemas(void)
+static void load_document(const char *file, const char *schema)
 {
 	const char *dir = getenv("SPEC_DIR");
 	AUTO_FREE char *path = NULL;
 	json_error_t why;
 
 	if (!dir || !*dir) {
-		fprintf(stderr, "SKIPPED: contract with run.googleapis.com v2: SPEC_DIR is not set\n");
+		fprintf(stderr, "SKIPPED: contract with Google: SPEC_DIR is not set\n");
 		cr_skip_test("SPEC_DIR is not set");
 	}
-	path = xasprintf("%s/cloudrun-v2.discovery.json", dir);
+	path = xasprintf("%s/%s", dir, file);
+	json_decref(published);
 	published = json_load_file(path, 0, &why);
 	cr_assert(published != NULL, "%s: %s", path, why.text);
 	schemas = json_object_get(published, "schemas");
-	cr_assert(json_object_get(schemas, "GoogleCloudRunV2Job") != NULL, "%s: no schema for a job", path);
+	cr_assert(json_object_get(schemas, schema) != NULL, "%s: no schema %s", path, schema);
+}
+
+static void load_schemas(void)
+{
+	load_document("cloudrun-v2.discovery.json", "GoogleCloudRunV2Job");
 }
 
 static void release_schemas(void)
@@ -108,38 +116,84 @@ static void release_schemas(void)
 
 TestSuite(contract, .init = load_schemas, .fini = release_schemas);
 
-static json_t *build(const char *mode)
+static json_t *json(const char *text)
+{
+	json_t *o = json_loads(text, 0, NULL);
+
+	cr_assert(o, "test data: %s", text);
+	return o;
+}
+
+/* Every kind of container: what it asks for, and what its labels say. */
+static const struct kind {
+	const char *config, *host, *mounts;
+	bool direct_vpc;
+} kinds[] = {
+	{"{\"Cmd\":[\"x\"],\"Env\":[\"A=b\"]}", "{\"Memory\":1073741824}", "[]", false},
+	{"{\"Cmd\":[\"x\"],\"Labels\":{\"run.sockerless.gpu\":\"nvidia-l4\",\"run.sockerless.timeout\":\"168h\"}}", "{}", "[]", true},
+	{"{\"Cmd\":[\"x\"],\"Labels\":{\"run.sockerless.network\":\"n\",\"run.sockerless.network-tags\":\"a,b\","
+	 "\"run.sockerless.vpc-egress\":\"private-ranges-only\",\"run.sockerless.execution-environment\":\"default\"}}", "{}", "[]", false},
+	{"{\"Cmd\":[\"x\"]}", "{\"ExtraHosts\":[\"a:1.2.3.4\"],\"Dns\":[\"1.1.1.1\"]}",
+	 "[{\"type\":\"volume\",\"name\":\"v\",\"target\":\"/v\",\"rw\":true,\"on\":\"bucket\"},"
+	 "{\"type\":\"volume\",\"name\":\"v\",\"target\":\"/r\",\"rw\":false,\"on\":\"bucket\",\"subpath\":\"s\"},"
+	 "{\"type\":\"volume\",\"name\":\"n\",\"target\":\"/n\",\"rw\":true,\"on\":\"nfs\",\"server\":\"s\",\"path\":\"/p\"},"
+	 "{\"type\":\"volume\",\"name\":\"c\",\"target\":\"/c\",\"rw\":true,\"on\":\"container\"},"
+	 "{\"type\":\"volume\",\"name\":\"m\",\"target\":\"/m\",\"rw\":true,\"on\":\"memory\",\"size\":1},"
+	 "{\"type\":\"tmpfs\",\"target\":\"/t\",\"rw\":true}]", false},
+};
+
+static json_t *build_kind(const char *mode, const struct kind *k)
 {
 	struct config cfg = {
 		.agent_mode = (char *)mode, .agent_image = (char *)"h/agent", .agent_path = (char *)"/agent",
-		.task_timeout_ms = 1000, .callback_url = (char *)"https://g", .vpc_connector = (char *)"c",
-		.service_account = (char *)"a@b", .agent_address = (char *)"h:1",
+		.task_timeout_ms = 1000, .callback_url = (char *)"https://g",
+		.vpc_connector = k->direct_vpc ? NULL : (char *)"c", .network = k->direct_vpc ? (char *)"net" : NULL,
+		.subnetwork = k->direct_vpc ? (char *)"sub" : NULL, .service_account = (char *)"a@b",
+		.agent_address = (char *)"h:1", .volume_bucket = (char *)"bucket/p",
 	};
 	struct container c = {.id = "0123456789abcdef", .name = (char *)"n", .image_ref = (char *)"h/x@sha256:1",
 			      .created_ns = 1, .tty = true, .token = "t"};
 	struct err err = {0};
 	json_t *job;
 
-	c.config = json_pack("{s:[s], s:[s]}", "Cmd", "x", "Env", "A=b");
-	c.host_config = json_pack("{s:i}", "Memory", 1 << 30);
+	c.config = json(k->config);
+	c.host_config = json(k->host);
+	c.mounts = json(k->mounts);
 	job = job_spec_build(&cfg, &c, &err);
 	cr_assert(job != NULL, "%s", err.msg);
 	json_decref(c.config);
 	json_decref(c.host_config);
+	json_decref(c.mounts);
 	return job;
+}
+
+static json_t *build(const char *mode)
+{
+	return build_kind(mode, &kinds[0]);
 }
 
 Test(contract, the_job_is_one_google_accepts)
 {
 	static const char *const modes[] = {"sidecar", "baked"};
 
-	for (size_t i = 0; i < 2; i++) {
-		json_t *job = build(modes[i]);
+	for (size_t i = 0; i < 2 * sizeof(kinds) / sizeof(kinds[0]); i++) {
+		json_t *job = build_kind(modes[i % 2], &kinds[i / 2]);
 
-		check_object(json_object_get(schemas, "GoogleCloudRunV2Job"), job, modes[i]);
+		check_object(json_object_get(schemas, "GoogleCloudRunV2Job"), job, modes[i % 2]);
 		cr_expect(faults == 0, "%s", report);
 		json_decref(job);
 	}
+}
+
+Test(contract, the_bucket_is_one_google_accepts)
+{
+	struct config cfg = {.volume_bucket = (char *)"bucket/p", .region = (char *)"r"};
+	json_t *bucket = storage_bucket_resource(&cfg);
+
+	load_document("storage-v1.discovery.json", "Bucket");
+	check_object(json_object_get(schemas, "Bucket"), bucket, "bucket");
+	cr_expect(faults == 0, "%s", report);
+	json_decref(bucket);
 }
 
 /* The check itself must be able to fail. */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cloud/job_options.h"
 #include "cloud/job_spec.h"
 #include "config.h"
 #include "state/container.h"
@@ -405,4 +406,124 @@ Test(job_spec, main_is_held_and_the_agent_stays_when_told, .init = setup, .fini 
 	cr_expect_null(json_object_get(spec, "stayMs"));
 	json_decref(spec);
 	json_decref(job);
+}
+
+/* ---- labels and settings ---- */
+
+static void label(const char *key, const char *value)
+{
+	json_t *labels = json_object_get(c.config, "Labels");
+
+	if (!labels) {
+		labels = json_object();
+		json_object_set_new(c.config, "Labels", labels);
+	}
+	json_object_set_new(labels, key, json_string(value));
+}
+
+Test(job_spec, labels_win_over_flags_and_settings)
+{
+	json_t *job, *m;
+
+	cfg.service_account = (char *)"all@x";
+	cfg.vpc_connector = (char *)"conn";
+	cfg.default_cpu = (char *)"2";
+	json_object_set_new(c.host_config, "Memory", json_integer(1 << 30));
+	label("run.sockerless.cpu", "3.5");
+	label("run.sockerless.memory", "6g");
+	label("run.sockerless.timeout", "168h");
+	label("run.sockerless.service-account", "one@x");
+	label("run.sockerless.network", "net");
+	label("run.sockerless.subnetwork", "sub");
+	label("run.sockerless.network-tags", "a,b");
+	label("run.sockerless.vpc-egress", "private-ranges-only");
+	label("run.sockerless.execution-environment", "default");
+	job = build();
+	m = container_at(job, 0);
+	EXPECT(m, "resources", "{\"limits\":{\"cpu\":\"4\",\"memory\":\"6144Mi\"}}");
+	EXPECT(task(job), "timeout", "\"604800s\"");
+	EXPECT(task(job), "serviceAccount", "\"one@x\"");
+	EXPECT(task(job), "vpcAccess", "{\"networkInterfaces\":[{\"network\":\"net\",\"subnetwork\":\"sub\",\"tags\":[\"a\",\"b\"]}],"
+	       "\"egress\":\"PRIVATE_RANGES_ONLY\"}");
+	cr_expect(!json_object_get(task(job), "executionEnvironment"));
+	json_decref(job);
+}
+
+Test(job_spec, settings_are_for_those_who_ask_for_nothing)
+{
+	json_t *job;
+
+	cfg.default_cpu = (char *)"2";
+	cfg.default_memory = (char *)"3g";
+	cfg.network = (char *)"net";
+	job = build();
+	EXPECT(container_at(job, 0), "resources", "{\"limits\":{\"cpu\":\"2\",\"memory\":\"3072Mi\"}}");
+	EXPECT(task(job), "vpcAccess", "{\"networkInterfaces\":[{\"network\":\"net\"}],\"egress\":\"ALL_TRAFFIC\"}");
+	json_decref(job);
+	json_object_set_new(c.host_config, "NanoCpus", json_integer(500000000));
+	json_object_set_new(c.host_config, "MemoryReservation", json_integer(1 << 30));
+	job = build();
+	EXPECT(container_at(job, 0), "resources", "{\"limits\":{\"cpu\":\"1\",\"memory\":\"1024Mi\"}}");
+	json_decref(job);
+}
+
+Test(job_spec, a_gpu_brings_its_minimum)
+{
+	json_t *job;
+
+	cfg.gpu = (char *)"nvidia-l4";
+	cfg.task_timeout_ms = 24 * 3600 * 1000LL;
+	json_object_set_new(c.host_config, "DeviceRequests", json_pack("[{s:i}]", "Count", -1));
+	job = build();
+	EXPECT(container_at(job, 0), "resources", "{\"limits\":{\"cpu\":\"4\",\"memory\":\"16384Mi\",\"nvidia.com/gpu\":\"1\"}}");
+	EXPECT(task(job), "nodeSelector", "{\"accelerator\":\"nvidia-l4\"}");
+	EXPECT(task(job), "timeout", "\"3600s\"");
+	json_decref(job);
+}
+
+Test(job_spec, tmpfs_counts_as_memory)
+{
+	json_t *job;
+
+	c.mounts = json_pack("[{s:s, s:s, s:i}]", "type", "tmpfs", "target", "/t", "size", 100 << 20);
+	job = build();
+	EXPECT(container_at(job, 0), "resources", "{\"limits\":{\"cpu\":\"1\",\"memory\":\"612Mi\"}}");
+	json_decref(job);
+	json_object_set_new(c.host_config, "Memory", json_integer(1 << 30));
+	job = build();
+	EXPECT(container_at(job, 0), "resources", "{\"limits\":{\"cpu\":\"1\",\"memory\":\"1124Mi\"}}");
+	json_decref(job);
+	json_decref(c.mounts);
+}
+
+Test(job_spec, labels_are_checked)
+{
+	static const char *const bad[][2] = {
+		{"cpu", "none"}, {"cpu", "9"}, {"cpu", "0"}, {"memory", "33g"}, {"memory", "x"}, {"timeout", "169h"},
+		{"timeout", "10"}, {"service-account", "a b"}, {"network-tags", "a,,b"}, {"vpc-egress", "some"},
+		{"execution-environment", "gen1"}, {"bind", "yes"}, {"vpc-connector", ""},
+	};
+	json_t *warnings = json_array();
+	struct err err = {0};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_t *labels = json_object();
+		AUTO_FREE char *key = xasprintf("run.sockerless.%s", bad[i][0]);
+		AUTO_FREE char *start = xasprintf("label %s=%s: want ", key, bad[i][1]);
+
+		json_object_set_new(labels, key, json_string(bad[i][1]));
+		cr_expect_eq(job_options_check(labels, warnings, &err), -1, "%s=%s", key, bad[i][1]);
+		cr_expect(strncmp(err.msg, start, strlen(start)) == 0, "%s", err.msg);
+		json_decref(labels);
+	}
+	cr_expect_eq(json_array_size(warnings), 0);
+	label("run.sockerless.typo", "x");
+	label("run.sockerless.agent-address", "x:1");
+	label("other", "x");
+	cr_expect_eq(job_options_check(json_object_get(c.config, "Labels"), warnings, &err), 0);
+	cr_expect_eq(json_array_size(warnings), 1);
+	label("run.sockerless.network", "x");
+	label("run.sockerless.vpc-connector", "y");
+	cr_expect_eq(job_options_check(json_object_get(c.config, "Labels"), warnings, &err), -1);
+	json_decref(warnings);
 }
