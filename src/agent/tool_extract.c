@@ -440,6 +440,7 @@ int extract_archive(int in, const char *dest, const struct extract_options *o, s
 		return failed(err, "chdir", dest);
 	umask(0);
 	x.piece = xmalloc(PIECE);
+	fcntl(in, F_SETPIPE_SZ, 4 * PIECE); /* if it is one, and if it may be that large */
 	open_archive(&x);
 	while (rc == 0 && usable(got = archive_read_next_header(x.a, &e)))
 		rc = extract_entry(&x, e, err);

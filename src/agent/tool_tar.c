@@ -43,7 +43,7 @@ struct tar_inode {
 
 struct entry {
 	const char *name, *link;
-	const struct stat *st;
+	struct stat st;
 	char type;
 	off_t size;
 	uint8_t capability[CAPABILITY_MAX];
@@ -196,30 +196,35 @@ static int put_header(struct tar_writer *t, const struct entry *e, struct err *e
 	buf_init(&records, RECORDS_MAX);
 	if (e->capability_len)
 		record(&records, "SCHILY.xattr." CAPABILITY, e->capability, e->capability_len);
-	octal(h.mode, sizeof(h.mode), e->st->st_mode & 07777);
-	if (!octal(h.gid, sizeof(h.gid), e->st->st_gid))
-		record_number(&records, "gid", e->st->st_gid);
+	octal(h.mode, sizeof(h.mode), e->st.st_mode & 07777);
+	if (!octal(h.gid, sizeof(h.gid), e->st.st_gid))
+		record_number(&records, "gid", e->st.st_gid);
 	if (strlen(e->link) > sizeof(h.link) || !is_ascii(e->link))
 		record(&records, "linkpath", e->link, strlen(e->link));
-	if (!octal(h.mtime, sizeof(h.mtime), e->st->st_mtime))
-		record_number(&records, "mtime", e->st->st_mtime);
+	if (!octal(h.mtime, sizeof(h.mtime), e->st.st_mtime))
+		record_number(&records, "mtime", e->st.st_mtime);
 	if (strlen(e->name) > sizeof(h.name) || !is_ascii(e->name))
 		record(&records, "path", e->name, strlen(e->name));
 	if (!octal(h.size, sizeof(h.size), e->size))
 		record_number(&records, "size", e->size);
-	if (!octal(h.uid, sizeof(h.uid), e->st->st_uid))
-		record_number(&records, "uid", e->st->st_uid);
+	if (!octal(h.uid, sizeof(h.uid), e->st.st_uid))
+		record_number(&records, "uid", e->st.st_uid);
 	ascii(h.name, sizeof(h.name), e->name);
 	ascii(h.link, sizeof(h.link), e->link);
-	octal(h.major, sizeof(h.major), device ? major(e->st->st_rdev) : 0);
-	octal(h.minor, sizeof(h.minor), device ? minor(e->st->st_rdev) : 0);
+	octal(h.major, sizeof(h.major), device ? major(e->st.st_rdev) : 0);
+	octal(h.minor, sizeof(h.minor), device ? minor(e->st.st_rdev) : 0);
 	finish_header(&h);
 	rc = records.len ? put_records(t, e->name, &records, err) : 0;
 	buf_release(&records);
 	return rc < 0 ? -1 : put(t, &h, sizeof(h), err);
 }
 
-/* n bytes from the file's offset, which are there unless it shrinks. Small ones go through the buffer. */
+static int became_shorter(const char *path, struct err *err)
+{
+	return err_set(err, ERR_SYSTEM, "read %s: it became shorter meanwhile", path);
+}
+
+/* From *at to end, which is there unless the file shrinks. A small piece goes through the buffer. */
 static int copy_range(struct tar_writer *t, int fd, off_t *at, off_t end, const char *path, struct err *err)
 {
 	bool small = end - *at <= TAR_BUFFER / 4;
@@ -248,9 +253,10 @@ static int copy_range(struct tar_writer *t, int fd, off_t *at, off_t end, const 
 		}
 		if (n < 0 && errno == EPIPE)
 			return write_failed(err);
-		if (n <= 0)
-			return err_set(err, ERR_SYSTEM, "read %s: %s", path,
-				       n < 0 ? path_errno(errno) : "it became shorter meanwhile");
+		if (n < 0)
+			return err_set(err, ERR_SYSTEM, "read %s: %s", path, path_errno(errno));
+		if (n == 0)
+			return became_shorter(path, err);
 	}
 	return 0;
 }
@@ -262,9 +268,12 @@ static int put_content(struct tar_writer *t, int fd, off_t size, const char *pat
 
 	while (at < size) {
 		off_t data = lseek(fd, at, SEEK_DATA), hole = size;
+		bool no_data = data < 0 && errno == ENXIO; /* else, if it failed, nobody knows of holes */
 
+		if (no_data && lseek(fd, 0, SEEK_END) < size)
+			return became_shorter(path, err);
 		if (data < 0)
-			data = errno == ENXIO ? size : at; /* only a hole is left, or nobody knows */
+			data = no_data ? size : at;
 		else
 			hole = lseek(fd, data, SEEK_HOLE);
 		if (data > size)
@@ -329,17 +338,15 @@ static int add_regular(struct tar_writer *t, int dir, const char *name, struct e
 		       struct err *err)
 {
 	AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
 	ssize_t n;
 
 	if (fd < 0 && (errno == ENOENT || errno == ELOOP))
 		return 1;
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, &e->st) < 0)
 		return err_set(err, ERR_SYSTEM, "open %s: %s", path, path_errno(errno));
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(e->st.st_mode))
 		return 1;
-	e->st = &st;
-	e->size = st.st_size;
+	e->size = e->st.st_size;
 	n = fgetxattr(fd, CAPABILITY, e->capability, sizeof(e->capability));
 	e->capability_len = n > 0 ? (size_t)n : 0;
 	return put_header(t, e, err) < 0 ? -1 : put_content(t, fd, e->size, path, err);
@@ -389,7 +396,7 @@ int tar_add(struct tar_writer *t, int dir, const char *name, const struct stat *
 	AUTO_FREE char *dir_name = S_ISDIR(st->st_mode) ? xasprintf("%s/", as) : NULL;
 	AUTO_FREE char *first = NULL;
 	char target[PATH_MAX + 1];
-	struct entry e = {.name = dir_name ? dir_name : as, .link = "", .st = st};
+	struct entry e = {.name = dir_name ? dir_name : as, .link = "", .st = *st};
 	ssize_t n;
 	int rc;
 
@@ -420,7 +427,7 @@ int tar_add(struct tar_writer *t, int dir, const char *name, const struct stat *
 int tar_add_empty(struct tar_writer *t, const struct stat *st, const char *as, struct err *err)
 {
 	AUTO_FREE char *dir_name = S_ISDIR(st->st_mode) ? xasprintf("%s/", as) : NULL;
-	struct entry e = {.name = dir_name ? dir_name : as, .link = "", .st = st};
+	struct entry e = {.name = dir_name ? dir_name : as, .link = "", .st = *st};
 
 	e.type = dir_name ? '5' : '0';
 	return put_header(t, &e, err);
