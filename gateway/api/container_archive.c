@@ -48,7 +48,7 @@ static void archive_settled(struct request *r, struct container *c)
 	struct download *d;
 
 	d = download_new(r, get ? DOWNLOAD_STAT_AND_BODY : DOWNLOAD_STAT, "application/x-tar",
-			 xasprintf("Could not find the file %s in container %s", path, r->name));
+			 xasprintf("Could not find the file %s in container %s", path, r->name), "archive-path");
 	answer(r, c, d, get ? IMAGE_FILES_GET : IMAGE_FILES_STAT, argv, path);
 }
 
@@ -66,7 +66,9 @@ static void export_settled(struct request *r, struct container *c)
 {
 	const char *argv[] = { "export", NULL };
 
-	answer(r, c, download_new(r, DOWNLOAD_BODY, "application/octet-stream", NULL), IMAGE_FILES_EXPORT, argv, "/");
+	struct download *d = download_new(r, DOWNLOAD_BODY, "application/octet-stream", NULL, "export");
+
+	answer(r, c, d, IMAGE_FILES_EXPORT, argv, "/");
 }
 
 void container_export(struct request *r)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agents/tunnel.h"
 #include "api/reply.h"
 #include "base/mem.h"
 #include "cloud/lifecycle.h"
@@ -66,7 +67,7 @@ void files_settled(struct request *r, void (*fn)(struct request *r, struct conta
 
 bool files_with_agent(const struct container *c)
 {
-	return c->tunnel || container_is_running(c);
+	return container_is_running(c) || (c->state == CONTAINER_EXITED && c->tunnel && tunnel_is_up(c->tunnel));
 }
 
 bool files_of_image(const struct container *c)

@@ -47,7 +47,10 @@ static void release(struct request *r)
 static void answer(struct put *p, const struct err *err)
 {
 	struct request *r = p->r;
+	struct container *c = err ? NULL : containers_find(r->g->containers, r->name, NULL);
 
+	if (c)
+		container_emit(c, "extract-to-dir");
 	if (!err)
 		reply_empty(r, 200);
 	else if (err->kind == ERR_NOT_FOUND)

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "state/container.h"
 
 #define STAT_MAX (64 * 1024)
 
@@ -15,6 +16,7 @@ struct download {
 	enum download_form form;
 	const char *content_type;
 	char *missing;
+	const char *event;
 	const struct download_source *ops;
 	void *source;            /* NULL once it has ended */
 	struct buf stat;         /* the first line so far */
@@ -32,7 +34,8 @@ static void release(struct request *r)
 	free(d);
 }
 
-struct download *download_new(struct request *r, enum download_form form, const char *content_type, char *missing)
+struct download *download_new(struct request *r, enum download_form form, const char *content_type, char *missing,
+			      const char *event)
 {
 	struct download *d = xcalloc(1, sizeof(*d));
 
@@ -40,6 +43,7 @@ struct download *download_new(struct request *r, enum download_form form, const 
 	d->form = form;
 	d->content_type = content_type;
 	d->missing = missing;
+	d->event = event;
 	d->stat_done = form == DOWNLOAD_BODY;
 	buf_init(&d->stat, STAT_MAX);
 	r->state = d;
@@ -64,6 +68,10 @@ static void drained(struct exchange *x, void *ctx)
 
 static void begin(struct download *d)
 {
+	struct container *c = d->event ? containers_find(d->r->g->containers, d->r->name, NULL) : NULL;
+
+	if (c)
+		container_emit(c, d->event);
 	d->begun = true;
 	exchange_begin(d->r->x, 200, d->content_type);
 	exchange_on_drain(d->r->x, drained, d);

@@ -19,8 +19,9 @@ struct download_source {
 };
 
 /* Belongs to the request from here on (its state and release). missing: the sentence of a 404, taken;
- * NULL: the source's own. */
-struct download *download_new(struct request *r, enum download_form form, const char *content_type, char *missing);
+ * NULL: the source's own. event: the container's event when the body begins, or NULL. */
+struct download *download_new(struct request *r, enum download_form form, const char *content_type, char *missing,
+			      const char *event);
 void download_from(struct download *d, const struct download_source *ops, void *source);
 /* The source's callbacks; ctx is the download. */
 size_t download_output(void *ctx, const uint8_t *p, size_t n);

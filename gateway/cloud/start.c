@@ -218,7 +218,6 @@ static void create_job(struct start *st)
 		st->call = storage_ensure_bucket(g->cloud, on_bucket, st);
 		return;
 	}
-	job = job_spec_build(g->config, c, &err);
 	st->step = CREATE_JOB;
 	c->hold = prepare_needed(g, c);
 	job = job_spec_build(g->config, c, &err);

@@ -281,6 +281,7 @@ static struct archive *new_tar(void)
 	struct archive *out = archive_write_new();
 
 	archive_write_set_format_pax_restricted(out);
+	archive_write_set_options(out, "xattrheader=SCHILY"); /* once, as Docker writes them */
 	archive_write_add_filter_none(out);
 	archive_write_set_bytes_in_last_block(out, 1);
 	return out;

@@ -81,7 +81,7 @@ static struct layer *layer_get(struct layer_cache *c, const char *digest)
 	if (l)
 		return l;
 	l = xcalloc(1, sizeof(*l));
-	snprintf(l->digest, sizeof(l->digest), "%s", digest);
+	memcpy(l->digest, digest, sizeof(l->digest)); /* registry_is_digest has said that it is so long */
 	l->file = xasprintf("%s/sha256-%s", c->dir, strchr(digest, ':') + 1);
 	HASH_ADD_STR(c->layers, digest, l);
 	return l;

@@ -151,10 +151,9 @@ void pending_list_release(struct pending_list *l)
 bool pending_files_any(const struct pending_files *p, const char *container_id)
 {
 	AUTO_FREE char *dir = dir_of(p, container_id);
-	AUTO_FREE unsigned *list = NULL;
 	size_t n;
 
-	list = numbers(dir, &n);
+	free(numbers(dir, &n));
 	return n > 0;
 }
 

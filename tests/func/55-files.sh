@@ -7,7 +7,7 @@ engine_start busybox static nonroot
 work() { # a fresh folder of this case's own
 	rm -rf "$T/work"
 	mkdir -p "$T/work"
-	cd "$T/work"
+	cd "$T/work" || exit
 }
 api() { # method path [curl arguments]: the status, then the body
 	local method=$1 path=$2
@@ -256,9 +256,9 @@ changes() {
 		chmod 700 /root; mkdir /a; touch /a/b /tmp/t /dev/shm/q; ln -s q /w; echo more >>/etc/passwd
 		rm -r /srv; touch /srv; mkdir -p /var/run; sleep 1000'
 	until_true 10 docker exec changes test -d /var/run
-	docker diff changes | sort -k 2 >diff
+	docker diff changes | sort -k 2 >differences
 	eq "$(printf '%s\n' 'A /a' 'A /a/b' 'C /etc' 'D /etc/group' 'A /etc/new' 'C /etc/passwd' 'C /home' 'C /home/app' \
-		'C /root' 'C /srv' 'C /tmp' 'A /tmp/t' 'C /var' 'A /var/run' 'A /w')" "$(LC_ALL=C sort -k 2 diff)"
+		'C /root' 'C /srv' 'C /tmp' 'A /tmp/t' 'C /var' 'A /var/run' 'A /w')" "$(LC_ALL=C sort -k 2 differences)"
 	docker rm -f changes
 	docker create --name still busybox true
 	echo x >f
@@ -287,12 +287,55 @@ again_without_waiting() {
 }
 t "an agent that stays for the files delays neither start nor rm" again_without_waiting
 
+events() {
+	work
+	echo x >f
+	docker create --name heard busybox sleep 1000
+	local from
+	from=$(date +%s)
+	docker cp f heard:/tmp/f
+	docker start heard
+	docker cp f heard:/tmp/f
+	docker cp heard:/tmp/f back
+	docker export heard >/dev/null
+	docker events --since "$from" --until "$(($(date +%s) + 1))" --filter container=heard --format '{{.Action}}' >heard
+	eq 'create extract-to-dir start extract-to-dir archive-path export' "$(xargs <heard)"
+	docker rm -f heard
+}
+t "copies and exports are events" events
+
+another_user() {
+	work
+	echo x >f
+	up other nonroot
+	docker cp f other:/home/app/f
+	eq x "$(docker exec other cat /home/app/f)"
+	docker exec other sh -c 'echo mine >/home/app/g'
+	eq mine "$(docker cp other:/home/app/g - | tar xOf -)"
+	docker rm -f other
+	docker create --name other nonroot cat f
+	docker cp f other:/home/app/
+	eq x "$(docker start -a other)"
+	docker rm other
+}
+t "an image with another user takes files into its home" another_user
+
+cut_after_the_end() {
+	gateway_only
+	work
+	docker run --name late busybox sh -c 'echo result >/tmp/out' || true
+	curl -s -X POST --unix-socket "$T/docker.sock" "http://d/internal/v1/agents/$(docker inspect -f '{{.Id}}' late)/cut"
+	until_true 5 docker cp late:/tmp/out back
+	eq result "$(cat back)"
+	docker rm late
+}
+t "an agent that is cut off while it stays comes back" cut_after_the_end
+
 left_clients() {
 	gateway_only
 	work
 	up left
 	docker exec left sh -c 'dd if=/dev/zero of=/tmp/big bs=1M count=64' 2>/dev/null
-	local id before
 	for _ in 1 2 3; do
 		timeout -s KILL 0.3 "$DOCKER" cp left:/tmp/big - 2>/dev/null | (sleep 0.5; cat >/dev/null) || true
 		(head -c 20000000 /dev/zero; sleep 2) | timeout -s KILL 0.3 curl -s -X PUT -T - --unix-socket "$T/docker.sock" \
