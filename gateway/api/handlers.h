@@ -12,7 +12,7 @@ request_handler system_ping, system_version, system_info, system_plugins, system
 request_handler system_df;
 /* events.c */
 request_handler events_get;
-/* image.c, image_pull.c */
+/* image.c, image_names.c, image_pull.c */
 request_handler image_list, image_inspect, image_history, image_tag, image_delete, image_prune, image_pull;
 /* image_build.c */
 request_handler image_build, image_commit;

@@ -1,4 +1,4 @@
-/* image - list, inspect, history, tag, remove: what has been pulled, from its stored configs. */
+/* image - list, inspect and history: what has been pulled, from its stored configs. */
 #include "state/image.h"
 
 #include <fnmatch.h>
@@ -6,16 +6,12 @@
 
 #include "api/filters.h"
 #include "api/handlers.h"
+#include "api/image_view.h"
 #include "api/reply.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "image/reference.h"
-#include "state/container.h"
-#include "state/events.h"
-
-#define SHORT_ID 12
-#define SHA256_PREFIX 7 /* "sha256:" */
 
 static json_t *strings(const struct strv *s)
 {
@@ -33,7 +29,7 @@ static const char *string_of(json_t *o, const char *key)
 	return s ? s : "";
 }
 
-static int64_t created_ns(const struct image *i)
+int64_t image_created_ns(const struct image *i)
 {
 	int64_t ns = 0;
 
@@ -41,116 +37,195 @@ static int64_t created_ns(const struct image *i)
 	return ns;
 }
 
-static json_t *labels_of(const struct image *i)
+json_t *image_labels(const struct image *i)
 {
 	return json_object_get(json_object_get(i->config, "config"), "Labels");
 }
 
-static struct image *find(struct request *r)
+struct image *image_named(struct request *r)
 {
 	struct err err;
 	struct image *i = images_find(r->g->images, r->name, &err);
+	struct reference ref;
 
-	if (!i)
-		reply_err(r, &err);
-	return i;
-}
-
-static void emit(struct gateway *g, const char *action, const char *id, const char *name)
-{
-	events_emit(g->events, "image", action, id, json_pack("{s:s}", "name", name));
+	if (i)
+		return i;
+	if (strspn(r->name, "0123456789abcdef") != strlen(r->name) && reference_parse(r->name, &ref, &err) == 0) {
+		reference_release(&ref);
+		images_find(r->g->images, r->name, &err);
+	}
+	reply_err(r, &err);
+	return NULL;
 }
 
 /* ---- list ---------------------------------------------------------------------------------------- */
 
-static bool matches_reference(const struct filters *f, const struct image *i)
+/* As Docker: the pattern may mean the whole name or its repository. */
+static bool pattern_meets(const char *pattern, const char *name)
+{
+	const char *slash = strrchr(name, '/'), *end = strpbrk(slash ? slash : name, ":@");
+	AUTO_FREE char *repository = end ? xstrndup(name, (size_t)(end - name)) : xstrdup(name);
+
+	return fnmatch(pattern, name, FNM_PATHNAME) == 0 || fnmatch(pattern, repository, FNM_PATHNAME) == 0;
+}
+
+/* Go's path.Match refuses these; fnmatch takes a lone bracket for itself. */
+static int check_patterns(const struct filters *f, struct err *err)
 {
 	json_t *patterns = filters_values(f, "reference"), *v;
+	const char *pattern, *open;
+
+	json_object_foreach(patterns, pattern, v) {
+		open = strchr(pattern, '[');
+		if ((open && !strchr(open, ']')) || (*pattern && pattern[strlen(pattern) - 1] == '\\'))
+			return err_set(err, ERR_INVALID, "syntax error in pattern");
+	}
+	return 0;
+}
+
+/* The names that a reference filter lets through; all without one. */
+static json_t *names_listed(const struct filters *f, const struct strv *names)
+{
+	json_t *patterns = filters_values(f, "reference"), *list = json_array(), *v;
 	const char *pattern;
 
-	if (!patterns)
-		return true;
-	json_object_foreach(patterns, pattern, v)
-		for (size_t k = 0; k < i->tags.n; k++) {
-			const char *tag = i->tags.v[k], *slash = strrchr(tag, '/');
-			const char *colon = strchr(slash ? slash : tag, ':');
-			AUTO_FREE char *name = colon ? xstrndup(tag, (size_t)(colon - tag)) : xstrdup(tag);
+	for (size_t k = 0; k < names->n; k++) {
+		bool meets = !patterns;
 
-			if (fnmatch(pattern, tag, FNM_PATHNAME) == 0 || fnmatch(pattern, name, FNM_PATHNAME) == 0)
-				return true;
-		}
-	return false;
+		json_object_foreach(patterns, pattern, v)
+			meets = meets || pattern_meets(pattern, names->v[k]);
+		if (meets)
+			json_array_append_new(list, json_string(names->v[k]));
+	}
+	return list;
 }
 
 struct bounds {
-	int64_t before_ns, since_ns, until_ns; /* 0 = open */
+	bool before, since;
+	int64_t before_ns, since_ns, until_ns;
 };
+
+static int read_image_bound(struct request *r, const char *name, bool *ret_given, int64_t *ret_ns, struct err *err)
+{
+	struct image *i = name ? images_find(r->g->images, name, err) : NULL;
+
+	*ret_given = i != NULL;
+	if (i)
+		*ret_ns = image_created_ns(i);
+	return name && !i ? -1 : 0;
+}
 
 static int read_bounds(struct request *r, const struct filters *f, struct bounds *ret, struct err *err)
 {
-	const char *before = filters_first(f, "before"), *since = filters_first(f, "since");
-	const char *until = filters_first(f, "until");
-	struct image *i;
-
 	*ret = (struct bounds){0};
-	if (before) {
-		i = images_find(r->g->images, before, err);
-		if (!i)
-			return -1;
-		ret->before_ns = created_ns(i);
-	}
-	if (since) {
-		i = images_find(r->g->images, since, err);
-		if (!i)
-			return -1;
-		ret->since_ns = created_ns(i);
-	}
-	if (until && parse_docker_time(until, &ret->until_ns) < 0)
-		return err_set(err, ERR_INVALID, "invalid filter 'until=%s'", until);
-	return 0;
+	if (read_image_bound(r, filters_first(f, "before"), &ret->before, &ret->before_ns, err) < 0 ||
+	    read_image_bound(r, filters_first(f, "since"), &ret->since, &ret->since_ns, err) < 0)
+		return -1;
+	return filters_until(f, clock_wall_ns(), &ret->until_ns, err);
+}
+
+/* -1 with dockerd's sentence, or whether the filter is given, and what it says. */
+int image_read_dangling(const struct filters *f, bool *ret, struct err *err)
+{
+	static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+	static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
+	const char *s = filters_first(f, "dangling");
+
+	for (size_t i = 0; s && i < sizeof(yes) / sizeof(*yes); i++)
+		if (strcmp(s, yes[i]) == 0 || strcmp(s, no[i]) == 0) {
+			*ret = strcmp(s, yes[i]) == 0;
+			return 1;
+		}
+	return s ? err_set(err, ERR_INVALID, "invalid filter 'dangling=[%s]'", s) : 0;
 }
 
 static bool listed(const struct filters *f, const struct bounds *b, const struct image *i)
 {
-	const char *dangling = filters_first(f, "dangling");
-	int64_t created = created_ns(i);
+	int64_t created = image_created_ns(i);
+	bool dangling;
 
-	if (dangling && parse_docker_bool(dangling) != (i->tags.n == 0))
+	if (image_read_dangling(f, &dangling, NULL) > 0 && dangling != (i->tags.n == 0))
 		return false;
-	if ((b->before_ns && created >= b->before_ns) || (b->since_ns && created <= b->since_ns) ||
-	    (b->until_ns && created >= b->until_ns))
+	if ((b->before && created >= b->before_ns) || (b->since && created <= b->since_ns) ||
+	    created >= b->until_ns)
 		return false;
-	return matches_reference(f, i) && filters_labels(f, "label", labels_of(i));
+	return filters_labels(f, "label", image_labels(i)) &&
+	       !(filters_has(f, "label!") && filters_labels(f, "label!", image_labels(i)));
 }
 
-static json_t *summary(const struct request *r, const struct image *i)
+/* Bytes of layers that another image has as well. */
+static int64_t shared_size(struct image **all, const struct image *i)
 {
-	json_t *labels = labels_of(i), *tags = strings(&i->tags), *digests = strings(&i->digests), *o;
+	json_t *layer, *other;
+	int64_t sum = 0;
+	size_t k, n;
 
-	if (r->version < 43 && i->tags.n == 0)
+	json_array_foreach(json_object_get(i->manifest, "layers"), k, layer) {
+		bool shared = false;
+
+		for (struct image **o = all; *o && !shared; o++)
+			json_array_foreach(json_object_get((*o)->manifest, "layers"), n, other)
+				shared = shared || (*o != i && strcmp(string_of(other, "digest"), string_of(layer, "digest")) == 0);
+		if (shared)
+			sum += json_integer_value(json_object_get(layer, "size"));
+	}
+	return sum;
+}
+
+/* Steals the names. */
+static json_t *summary(const struct request *r, const struct image *i, json_t *tags, json_t *digests, int64_t shared)
+{
+	json_t *o;
+
+	if (r->version < 43 && json_array_size(tags) + json_array_size(digests) == 0) {
 		json_array_append_new(tags, json_string("<none>:<none>"));
-	if (r->version < 43 && i->digests.n == 0)
 		json_array_append_new(digests, json_string("<none>@<none>"));
-	o = json_pack("{s:i, s:I, s:s, s:O?, s:s, s:o, s:o, s:i, s:I}", "Containers", -1, "Created",
-		      (json_int_t)(created_ns(i) / 1000000000), "Id", i->id, "Labels", labels, "ParentId", "",
-		      "RepoDigests", digests, "RepoTags", tags, "SharedSize", -1, "Size", (json_int_t)i->size);
+	}
+	o = json_pack("{s:i, s:I, s:s, s:O?, s:s, s:o, s:o, s:I, s:I}", "Containers", -1, "Created",
+		      (json_int_t)(image_created_ns(i) / 1000000000), "Id", i->id, "Labels", image_labels(i), "ParentId", "",
+		      "RepoDigests", digests, "RepoTags", tags, "SharedSize", (json_int_t)shared, "Size", (json_int_t)i->size);
 	if (r->version < 44)
 		json_object_set_new(o, "VirtualSize", json_integer((json_int_t)i->size));
 	return o;
 }
 
+static json_t *summaries(struct request *r, const struct filters *f, const struct bounds *b)
+{
+	bool shared = request_flag(r, "shared-size");
+	struct image **list = images_list(r->g->images);
+	json_t *out = json_array();
+
+	for (size_t i = 0; list[i]; i++) {
+		json_t *tags, *digests;
+
+		if (!listed(f, b, list[i]))
+			continue;
+		tags = names_listed(f, &list[i]->tags);
+		digests = names_listed(f, &list[i]->digests);
+		if (filters_has(f, "reference") && json_array_size(tags) + json_array_size(digests) == 0) {
+			json_decref(tags);
+			json_decref(digests);
+			continue;
+		}
+		json_array_append_new(out, summary(r, list[i], tags, digests, shared ? shared_size(list, list[i]) : -1));
+	}
+	free(list);
+	return out;
+}
+
 void image_list(struct request *r)
 {
-	static const char *const allowed[] = {"before", "dangling", "label", "reference", "since", "until", NULL};
+	static const char *const allowed[] = {"before", "dangling", "label", "label!", "reference", "since", "until", NULL};
 	AUTO_FREE char *text = request_query(r, "filters");
 	AUTO_FREE char *legacy = request_query(r, "filter"); /* API < 1.28: one reference */
-	struct image **list;
 	struct filters f;
 	struct bounds b;
 	struct err err;
 	json_t *out;
+	bool dangling;
 
 	if (filters_parse(&f, text, &err) < 0 || filters_check(&f, allowed, &err) < 0 ||
+	    image_read_dangling(&f, &dangling, &err) < 0 || check_patterns(&f, &err) < 0 ||
 	    read_bounds(r, &f, &b, &err) < 0) {
 		filters_release(&f);
 		reply_err(r, &err);
@@ -161,51 +236,63 @@ void image_list(struct request *r)
 			f.map = json_object();
 		json_object_set_new(f.map, "reference", json_pack("{s:b}", legacy, 1));
 	}
-	out = json_array();
-	list = images_list(r->g->images);
-	for (size_t i = 0; list[i]; i++)
-		if (listed(&f, &b, list[i]))
-			json_array_append_new(out, summary(r, list[i]));
-	free(list);
+	out = summaries(r, &f, &b);
 	filters_release(&f);
 	reply_json(r, 200, out);
 }
 
 /* ---- one image ----------------------------------------------------------------------------------- */
 
+/* Before 1.50 the config was the container's, with every member. */
+static json_t *config_shape(const struct request *r, json_t *config)
+{
+	json_t *o = json_is_object(config) ? json_copy(config) : json_object();
+	json_t *all = r->version >= 50 ? NULL : json_pack(
+		"{s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:n, s:n, s:s, s:n, s:s, s:n, s:n, s:n}", "Hostname", "",
+		"Domainname", "", "User", "", "AttachStdin", 0, "AttachStdout", 0, "AttachStderr", 0, "Tty", 0, "OpenStdin", 0,
+		"StdinOnce", 0, "Env", "Cmd", "Image", "", "Volumes", "WorkingDir", "", "Entrypoint", "OnBuild", "Labels");
+
+	if (all)
+		json_object_update_missing(o, all);
+	json_decref(all);
+	return o;
+}
+
 void image_inspect(struct request *r)
 {
-	struct image *i = find(r);
-	char created[CLOCK_RFC3339_MAX], pulled[CLOCK_RFC3339_MAX];
+	struct image *i = image_named(r);
+	char pulled[CLOCK_RFC3339_MAX];
+	const char *created;
 	json_t *o, *config, *layers;
 
 	if (!i)
 		return;
 	config = json_object_get(i->config, "config");
+	created = *string_of(i->config, "created") ? string_of(i->config, "created") : "0001-01-01T00:00:00Z";
 	layers = json_object_get(json_object_get(i->config, "rootfs"), "diff_ids");
 	o = json_pack("{s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:{s:n, s:s}, s:{s:s, s:O?}, s:{s:s}}",
 		      "Id", i->id, "RepoTags", strings(&i->tags), "RepoDigests", strings(&i->digests), "Parent", "",
 		      "Comment", string_of(i->config, "comment"),
-		      "Created", clock_format(created_ns(i), 0, created), "DockerVersion",
+		      "Created", created, "DockerVersion",
 		      string_of(i->config, "docker_version"), "Author", string_of(i->config, "author"),
 		      "Architecture", string_of(i->config, "architecture"), "Os", string_of(i->config, "os"),
 		      "Size", (json_int_t)i->size, "GraphDriver", "Data", "Name", "cloudrun", "RootFS", "Type", "layers",
 		      "Layers", layers, "Metadata", "LastTagTime", clock_format(i->pulled_ns, 0, pulled));
-	json_object_set(o, "Config", config ? config : json_null());
+	json_object_set_new(o, "Config", config_shape(r, config));
 	if (*string_of(i->config, "variant"))
 		json_object_set(o, "Variant", json_object_get(i->config, "variant"));
 	if (r->version < 44)
 		json_object_set_new(o, "VirtualSize", json_integer((json_int_t)i->size));
 	if (r->version < 45) {
 		json_object_set_new(o, "Container", json_string(""));
-		json_object_set_new(o, "ContainerConfig", json_null());
+		json_object_set_new(o, "ContainerConfig", config_shape(r, NULL));
 	}
 	reply_json(r, 200, o);
 }
 
 void image_history(struct request *r)
 {
-	struct image *i = find(r);
+	struct image *i = image_named(r);
 	json_t *out, *steps, *layers;
 	size_t layer = 0;
 
@@ -228,202 +315,4 @@ void image_history(struct request *r)
 			string_of(step, "comment")));
 	}
 	reply_json(r, 200, out);
-}
-
-/* ---- names --------------------------------------------------------------------------------------- */
-
-void image_tag(struct request *r)
-{
-	struct image *i = find(r);
-	AUTO_FREE char *repo = NULL, *tag = NULL, *text = NULL, *name = NULL;
-	struct reference ref;
-	struct err err;
-
-	if (!i)
-		return;
-	repo = request_query(r, "repo");
-	tag = request_query(r, "tag");
-	text = tag && *tag ? xasprintf("%s:%s", repo ? repo : "", tag) : xstrdup(repo ? repo : "");
-	if (reference_parse(text, &ref, &err) < 0) {
-		reply_err(r, &err);
-		return;
-	}
-	if (ref.digest) {
-		reference_release(&ref);
-		reply_error(r, ERR_INVALID, "refusing to create a tag with a digest reference");
-		return;
-	}
-	name = reference_familiar_tagged(&ref);
-	reference_release(&ref);
-	i = images_put(r->g->images, i->id, name, NULL, i->pull_ref, json_incref(i->config), json_incref(i->manifest),
-		       &err);
-	if (!i) {
-		reply_err(r, &err);
-		return;
-	}
-	emit(r->g, "tag", i->id, name);
-	reply_empty(r, 201);
-}
-
-/* The container that keeps the image from being removed, or NULL. */
-static struct container *user_of(struct request *r, const struct image *i, bool running_only)
-{
-	struct container **list = containers_list(r->g->containers), *found = NULL;
-
-	for (size_t k = 0; list[k] && !found; k++)
-		if (list[k]->image_id && strcmp(list[k]->image_id, i->id) == 0 &&
-		    (!running_only || container_is_running(list[k])))
-			found = list[k];
-	free(list);
-	return found;
-}
-
-/* dockerd's conflicts: a running container always keeps its image, a stopped one unless forced. */
-static int check_unused(struct request *r, const struct image *i, bool by_id, bool force, struct err *err)
-{
-	const char *short_id = i->id + SHA256_PREFIX;
-	struct container *c = user_of(r, i, true);
-
-	if (c && by_id)
-		return err_set(err, ERR_CONFLICT, "conflict: unable to delete %.*s (cannot be forced) - image is being "
-			       "used by running container %.*s", SHORT_ID, short_id, SHORT_ID, c->id);
-	if (c)
-		return err_set(err, ERR_CONFLICT, "conflict: unable to remove repository reference \"%s\" (cannot be "
-			       "forced) - container %.*s is using its referenced image %.*s", r->name, SHORT_ID, c->id,
-			       SHORT_ID, short_id);
-	c = force ? NULL : user_of(r, i, false);
-	if (c && by_id)
-		return err_set(err, ERR_CONFLICT, "conflict: unable to delete %.*s (must be forced) - image is being "
-			       "used by stopped container %.*s", SHORT_ID, short_id, SHORT_ID, c->id);
-	if (c)
-		return err_set(err, ERR_CONFLICT, "conflict: unable to remove repository reference \"%s\" (must force) - "
-			       "container %.*s is using its referenced image %.*s", r->name, SHORT_ID, c->id, SHORT_ID,
-			       short_id);
-	if (by_id && i->tags.n > 1 && !force)
-		return err_set(err, ERR_CONFLICT, "conflict: unable to delete %.*s (must be forced) - image is "
-			       "referenced in multiple repositories", SHORT_ID, short_id);
-	return 0;
-}
-
-static void report(json_t *out, const char *what, const struct strv *names)
-{
-	for (size_t k = 0; k < names->n; k++)
-		json_array_append_new(out, json_pack("{s:s}", what, names->v[k]));
-}
-
-/* Take one name away, or all when name is NULL; the image goes with its last one. Adds dockerd's lines
- * to out. */
-static int remove_image(struct gateway *g, struct image *i, const char *name, json_t *out, struct err *err)
-{
-	AUTO_FREE char *id = xstrdup(i->id);
-	struct strv gone = {0}, digests = {0};
-	bool deleted = false;
-	int rc;
-
-	if (name)
-		strv_add(&gone, name);
-	else
-		strv_copy(&gone, &i->tags);
-	strv_copy(&digests, &i->digests);
-	rc = image_untag(g->images, i, name, &deleted, err);
-	if (rc == 0) {
-		report(out, "Untagged", &gone);
-		if (gone.n)
-			emit(g, "untag", id, id);
-	}
-	if (deleted) {
-		if (!name || !strchr(name, '@'))
-			report(out, "Untagged", &digests);
-		json_array_append_new(out, json_pack("{s:s}", "Deleted", id));
-		emit(g, "delete", id, id);
-	}
-	strv_release(&gone);
-	strv_release(&digests);
-	return rc;
-}
-
-static bool has_name(const struct strv *names, const char *name)
-{
-	for (size_t k = 0; k < names->n; k++)
-		if (strcmp(names->v[k], name) == 0)
-			return true;
-	return false;
-}
-
-/* The name of the image that ref says, or NULL if ref is an ID; caller frees. */
-static char *name_meant(const struct image *i, const char *ref)
-{
-	struct reference parsed;
-	char *name;
-
-	if (reference_parse(ref, &parsed, NULL) < 0)
-		return NULL;
-	name = reference_familiar_tagged(&parsed);
-	reference_release(&parsed);
-	if (has_name(&i->tags, name) || has_name(&i->digests, name))
-		return name;
-	free(name);
-	return NULL;
-}
-
-void image_delete(struct request *r)
-{
-	bool force = request_flag(r, "force");
-	struct image *i = find(r);
-	AUTO_FREE char *name = NULL;
-	struct err err;
-	json_t *out;
-
-	if (!i)
-		return;
-	name = name_meant(i, r->name);
-	/* One of several names may always go: the image stays. */
-	if ((!name || i->tags.n == 1) && check_unused(r, i, !name, force, &err) < 0) {
-		reply_err(r, &err);
-		return;
-	}
-	out = json_array();
-	if (remove_image(r->g, i, name, out, &err) < 0) {
-		json_decref(out);
-		reply_err(r, &err);
-		return;
-	}
-	reply_json(r, 200, out);
-}
-
-void image_prune(struct request *r)
-{
-	static const char *const allowed[] = {"dangling", "label", "label!", "until", NULL};
-	AUTO_FREE char *text = request_query(r, "filters");
-	struct filters f;
-	struct bounds b;
-	struct image **list;
-	json_t *out;
-	const char *dangling;
-	struct err err;
-	bool all;
-
-	if (filters_parse(&f, text, &err) < 0 || filters_check(&f, allowed, &err) < 0 ||
-	    read_bounds(r, &f, &b, &err) < 0) {
-		filters_release(&f);
-		reply_err(r, &err);
-		return;
-	}
-	dangling = filters_first(&f, "dangling");
-	all = dangling && !parse_docker_bool(dangling);
-	out = json_array();
-	list = images_list(r->g->images);
-	for (size_t i = 0; list[i]; i++) {
-		bool unwanted = (all || list[i]->tags.n == 0) && !user_of(r, list[i], false) &&
-				(!b.until_ns || created_ns(list[i]) < b.until_ns) &&
-				filters_labels(&f, "label", labels_of(list[i])) &&
-				!(filters_has(&f, "label!") && filters_labels(&f, "label!", labels_of(list[i])));
-
-		if (unwanted && remove_image(r->g, list[i], NULL, out, &err) < 0)
-			break;
-	}
-	free(list);
-	filters_release(&f);
-	/* Layers are in the registry: nothing of ours was freed. */
-	reply_json(r, 200, json_pack("{s:o, s:i}", "ImagesDeleted", out, "SpaceReclaimed", 0));
 }

@@ -8,7 +8,6 @@
  * Source: OCI distribution spec; the sentences for errors are dockerd's. */
 #include "image/registry_session.h"
 
-#include <curl/curl.h>
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -21,6 +20,7 @@
 #include "gateway.h"
 #include "image/credentials.h"
 #include "image/registry_token.h"
+#include "image/registry_url.h"
 
 #define DEADLINE_MS 60000
 #define REDIRECTS_MAX 5
@@ -361,56 +361,18 @@ static int answer_challenge(struct registry_call *call, const struct http_respon
 
 /* ---- redirects ---------------------------------------------------------------------------------------- */
 
-/* "https://host:443", however it was spelled; NULL if it is none. Caller frees. */
-static char *origin_of(CURLU *u)
-{
-	char *scheme = NULL, *host = NULL, *port = NULL, *ret = NULL;
-
-	if (!curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) && !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
-	    !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT))
-		ret = xasprintf("%s://%s:%s", scheme, host, port);
-	curl_free(scheme);
-	curl_free(host);
-	curl_free(port);
-	return ret;
-}
-
-/* location as seen from base. Caller frees; NULL with the reason. *ret_foreign: not base's origin. */
-static char *resolve(const struct registry_session *s, const char *base, const char *location,
-		     bool *ret_foreign, struct err *err)
-{
-	AUTO_FREE char *before = NULL, *after = NULL;
-	char *url = NULL, *ret = NULL;
-	CURLU *u = curl_url();
-
-	if (location && !curl_url_set(u, CURLUPART_URL, base, 0) && (before = origin_of(u)) &&
-	    !curl_url_set(u, CURLUPART_URL, location, 0) && (after = origin_of(u)))
-		curl_url_get(u, CURLUPART_URL, &url, 0);
-	if (!url || (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
-		err_set(err, ERR_UPSTREAM, "registry %s: redirect without a usable Location", s->host);
-	else if (strncmp(before, "https:", 6) == 0 && strncmp(after, "https:", 6) != 0)
-		err_set(err, ERR_UPSTREAM, "registry %s: refused a redirect from https to http", s->host);
-	else
-		ret = xstrdup(url);
-	if (ret)
-		*ret_foreign = strcmp(before, after) != 0;
-	curl_free(url);
-	curl_url_cleanup(u);
-	return ret;
-}
-
 char *registry_location(const struct registry_session *s, const struct http_response *r)
 {
 	AUTO_FREE char *base = xasprintf("%s/", s->origin);
 	bool foreign;
 
-	return resolve(s, base, http_response_header(r, "location"), &foreign, NULL);
+	return registry_url_resolve(s->host, base, http_response_header(r, "location"), &foreign, NULL);
 }
 
 static int follow(struct registry_call *call, const struct http_response *r, struct err *err)
 {
 	bool foreign = false;
-	char *url = resolve(call->s, call->url, http_response_header(r, "location"), &foreign, err);
+	char *url = registry_url_resolve(call->s->host, call->url, http_response_header(r, "location"), &foreign, err);
 
 	if (!url)
 		return -1;
@@ -598,7 +560,7 @@ struct registry_call *registry_ask(struct registry_session *s, const struct regi
 	call->max = q->max_response_bytes ? q->max_response_bytes : ANSWER_MAX;
 	call->stall_ms = q->stall_ms;
 	call->deadline_ms = clock_mono_ms() + (q->timeout_ms ? q->timeout_ms : DEADLINE_MS);
-	call->url = resolve(s, root, url, &call->foreign, err);
+	call->url = registry_url_resolve(s->host, root, url, &call->foreign, err);
 	call->waiting = busy(s);
 	if (call->url && (call->waiting || send_call(call, err) == 0))
 		return call;

@@ -37,7 +37,7 @@ CONFINED = {
     "libwebsockets.h": ["gateway/agents/callback.c"],
     # the last two: only its URL functions, no transfers
     "curl/": ["src/net/http_client.c", "src/ctl/", "gateway/cloud/run.c", "gateway/cloud/storage.c",
-              "gateway/image/registry_session.c", "gateway/image/registry_token.c"],
+              "gateway/image/registry_url.c", "gateway/image/registry_token.c"],
     "archive.h": ["src/agent/tool_extract.c", "gateway/image/archive"],
     "archive_entry.h": ["src/agent/tool_extract.c", "gateway/image/archive"],
     "llhttp.h": ["src/net/http1.c"],
