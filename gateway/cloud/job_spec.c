@@ -83,6 +83,63 @@ static json_t *process_env(const struct container *c)
 	return ret;
 }
 
+static void add_list(json_t *spec, const char *key, json_t *list)
+{
+	if (json_array_size(list))
+		json_object_set(spec, key, list);
+}
+
+/* Docker's "NAME:ADDRESS", "NAME=ADDRESS" and "NAME:[ADDRESS]" in one form. */
+static json_t *extra_hosts(json_t *given)
+{
+	json_t *list = json_array(), *v;
+	size_t i;
+
+	json_array_foreach(given, i, v) {
+		const char *line = json_string_value(v), *address = line + strcspn(line, ":=");
+		int name_len = (int)(address - line);
+		size_t n;
+
+		address += *address != '\0';
+		n = strlen(address);
+		if (n > 1 && *address == '[' && address[n - 1] == ']')
+			json_array_append_new(list, json_sprintf("%.*s:%.*s", name_len, line, (int)n - 2, address + 1));
+		else
+			json_array_append_new(list, json_sprintf("%.*s:%s", name_len, line, address));
+	}
+	return list;
+}
+
+static void add_names(json_t *spec, const struct container *c)
+{
+	json_t *hosts = extra_hosts(json_object_get(c->host_config, "ExtraHosts"));
+	const char *hostname = get_string(c->config, "Hostname"), *domainname = get_string(c->config, "Domainname");
+
+	if (*hostname)
+		json_object_set_new(spec, "hostname", json_string(hostname));
+	if (*domainname)
+		json_object_set_new(spec, "domainname", json_string(domainname));
+	add_list(spec, "extraHosts", hosts);
+	json_decref(hosts);
+	add_list(spec, "dns", json_object_get(c->host_config, "Dns"));
+	add_list(spec, "dnsSearch", json_object_get(c->host_config, "DnsSearch"));
+	add_list(spec, "dnsOptions", json_object_get(c->host_config, "DnsOptions"));
+}
+
+static void add_limits(json_t *spec, const struct container *c)
+{
+	json_t *modes = job_volumes_modes(c), *limit;
+	size_t i;
+
+	if (modes)
+		json_object_set_new(spec, "modes", modes);
+	json_array_foreach(json_object_get(c->host_config, "Ulimits"), i, limit)
+		if (strcmp(get_string(limit, "Name"), "nofile") == 0)
+			json_object_set_new(spec, "nofile", json_pack("{s:I, s:I}", "soft",
+					    json_integer_value(json_object_get(limit, "Soft")), "hard",
+					    json_integer_value(json_object_get(limit, "Hard"))));
+}
+
 static json_t *agent_spec(const struct config *cfg, const struct container *c, const struct strv *argv_inside)
 {
 	json_t *size = json_object_get(c->host_config, "ConsoleSize");
@@ -110,6 +167,8 @@ static json_t *agent_spec(const struct config *cfg, const struct container *c, c
 		json_object_set_new(spec, "rows", json_integer(rows));
 		json_object_set_new(spec, "cols", json_integer(cols));
 	}
+	add_names(spec, c);
+	add_limits(spec, c);
 	if (argv_inside) {
 		json_t *argv = json_array();
 

@@ -329,6 +329,7 @@ static void raise_nofile(struct agent *a)
 		return;
 	wide = (struct rlimit){a->nofile.rlim_max, a->nofile.rlim_max};
 	setrlimit(RLIMIT_NOFILE, &wide);
+	a->nofile = setup_files(&a->cfg->setup, a->nofile);
 }
 
 /* Held until our death, by whatever cause. Nobody listening means: no sidecar. */
@@ -436,6 +437,7 @@ int agent_run(const struct config *cfg)
 		return code;
 	}
 	names_apply(&cfg->names, "/etc");
+	setup_apply(&cfg->setup);
 	procs_start_main(r.a.procs);
 	links_dial(r.a.links);
 	uv_prepare_start(&r.prepare, on_prepare);

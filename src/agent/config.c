@@ -188,7 +188,7 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	    spec_number(root, "lingerMs", 3600000, &linger_ms, err) < 0 ||
 	    spec_number(root, "stayMs", 24 * 3600000, &stay_ms, err) < 0 ||
 	    spec_number(root, "holdMs", 24 * 3600000, &hold_ms, err) < 0 ||
-	    spec_restart(root, &c->restart, err) < 0 || spec_names(root, &c->names, err) < 0)
+	    spec_restart(root, &c->restart, err) < 0 || spec_names(root, &c->names, err) < 0 || setup_read(root, &c->setup, err) < 0)
 		return -1;
 	if (signal_text && *signal_text && (c->stop_signal = parse_signal(signal_text)) < 0)
 		return err_set(err, ERR_INVALID, "\"stopSignal\": no signal \"%.32s\"", signal_text);
@@ -412,5 +412,6 @@ void config_release(struct config *c)
 	free(c->listen_host);
 	exec_spec_release(&c->main);
 	names_release(&c->names);
+	setup_release(&c->setup);
 	*c = (struct config){0};
 }

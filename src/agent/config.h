@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "control.h"
 #include "names.h"
+#include "setup.h"
 
 #define AGENT_LISTEN_PORT 9111
 #define SIDECAR_PORT 9112 /* the startup probe; the next port is the life line */
@@ -36,6 +37,7 @@ struct config {
 	int stop_signal;             /* what Cloud Run's SIGTERM becomes for the main process */
 	struct exec_spec main;       /* argv, complete env, workdir, user, terminal */
 	struct names names;
+	struct setup setup;
 	bool stdin_once;             /* the gateway acts on it; here for the record */
 };
 

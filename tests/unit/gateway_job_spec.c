@@ -527,3 +527,29 @@ Test(job_spec, labels_are_checked)
 	cr_expect_eq(job_options_check(json_object_get(c.config, "Labels"), warnings, &err), -1);
 	json_decref(warnings);
 }
+
+Test(job_spec, names_limits_and_modes_are_the_agents)
+{
+	json_t *job, *spec;
+
+	json_object_set_new(c.config, "Hostname", json_string("box"));
+	json_object_set_new(c.config, "Domainname", json_string("example"));
+	json_object_set_new(c.host_config, "ExtraHosts", json_pack("[s,s,s]", "a:1.2.3.4", "b=::1", "c:[::2]"));
+	json_object_set_new(c.host_config, "Dns", json_pack("[s]", "1.1.1.1"));
+	json_object_set_new(c.host_config, "DnsSearch", json_array());
+	json_object_set_new(c.host_config, "Ulimits", json_pack("[{s:s, s:i, s:i}]", "Name", "nofile", "Soft", 5, "Hard", -1));
+	c.mounts = json_pack("[{s:s, s:s}, {s:s, s:s, s:i}]", "type", "tmpfs", "target", "/t", "type", "tmpfs", "target", "/u",
+			     "perm", 0700);
+	job = build();
+	spec = spec_of(job);
+	EXPECT(spec, "hostname", "\"box\"");
+	EXPECT(spec, "domainname", "\"example\"");
+	EXPECT(spec, "extraHosts", "[\"a:1.2.3.4\",\"b:::1\",\"c:::2\"]");
+	EXPECT(spec, "dns", "[\"1.1.1.1\"]");
+	cr_expect(!json_object_get(spec, "dnsSearch"));
+	EXPECT(spec, "nofile", "{\"soft\":5,\"hard\":-1}");
+	EXPECT(spec, "modes", "[{\"path\":\"/t\",\"mode\":1023},{\"path\":\"/u\",\"mode\":448}]");
+	json_decref(spec);
+	json_decref(job);
+	json_decref(c.mounts);
+}
