@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "setup.h"
+#include "../../src/agent/setup.h"
 
 static int read_spec(const char *text, struct setup *s, struct err *err)
 {
