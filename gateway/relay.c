@@ -310,20 +310,15 @@ static void exec_end(void *ctx, int exit_code, const char *lost)
 {
 	struct relay *r = ctx;
 	struct exec *e = execs_find(r->g->execs, r->exec_id, NULL);
+	AUTO_FREE char *error = e ? exec_start_error(e) : NULL;
 
 	r->tunnel = NULL;
 	if (lost) {
 		AUTO_FREE char *text = xasprintf("exec stream lost: %s", lost);
 
 		say(r, STDCOPY_ERROR, text);
-	} else if (e && e->error && *e->error && exit_code >= 125) {
-		/* dockerd's words; clients look for "executable file not found" and the like in them. */
-		bool from_us = strncmp(e->error, "unable to find ", 15) == 0; /* user or group: not the runtime */
-		AUTO_FREE char *text = from_us ? xstrdup(e->error)
-			: xasprintf("OCI runtime exec failed: exec failed: unable to start container process: "
-				    "%s: unknown", e->error);
-
-		say(r, STDCOPY_STDOUT, text);
+	} else if (error) {
+		say(r, STDCOPY_STDOUT, error);
 	}
 	relay_finish(r);
 }
@@ -413,12 +408,21 @@ static void wait_for_room(struct relay *r, struct tunnel *t)
 	tunnel_main_input_wait(t, main_input_room, r);
 }
 
+static void emit_detach(struct relay *r, struct container *c)
+{
+	json_t *attributes = container_event_attributes(c);
+
+	if (r->exec_id[0])
+		json_object_set_new(attributes, "execID", json_string(r->exec_id));
+	events_emit(r->g->events, "container", r->exec_id[0] ? "exec_detach" : "detach", c->id, attributes);
+}
+
 static void relay_detach(struct relay *r)
 {
 	struct container *c = relay_container(r);
 
-	if (c && !r->exec_id[0])
-		container_emit(c, "detach");
+	if (c)
+		emit_detach(r, c);
 	r->eof_passed = true;
 	stop_waiting_for_input(r);
 	if (r->tunnel) {

@@ -104,11 +104,11 @@ static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n)
 
 	if (!ch)
 		return n;
-	if (ch->exited)
+	if (ch->exited || (ch->number == MAIN_CHANNEL && t->main_news))
 		t->dirty = true;
 	if (ch->number == MAIN_CHANNEL)
 		return store_output(t, p, n);
-	if (ch->sink)
+	if (ch->sink && !ch->sink->detached)
 		return ch->sink->on_output(ch->ctx, p, n);
 	ch->discarded += n;
 	return n;
@@ -129,7 +129,7 @@ static void on_reset(void *ctx, struct stream *st, uint32_t code)
 	if (st == ch->in) {          /* the process has closed its stdin: what comes is dropped, as by a pipe */
 		stream_close(ch->in);
 		ch->in = NULL;
-		if (ch->sink)
+		if (ch->sink && !ch->sink->detached)
 			ch->sink->on_input_room(ch->ctx);
 		return;
 	}
@@ -162,7 +162,7 @@ static void on_writable(void *ctx, struct stream *st)
 
 	if (ch && ch->number == MAIN_CHANNEL)
 		wake_main_waiters(t);
-	else if (ch && ch->sink)
+	else if (ch && ch->sink && !ch->sink->detached)
 		ch->sink->on_input_room(ch->ctx);
 }
 
@@ -176,10 +176,46 @@ void tunnel_take_exit(struct tunnel *t, struct channel *ch, const struct exit_st
 	t->dirty = true;
 }
 
+void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uint32_t count)
+{
+	struct main_news *news = xcalloc(1, sizeof(*news));
+
+	news->restarting = true;
+	news->status = *status;
+	news->status.error = NULL;
+	news->count = count;
+	DL_APPEND(t->main_news, news);
+	t->dirty = true;
+}
+
+static void main_runs(struct tunnel *t, uint32_t pid, int64_t started_ns)
+{
+	t->main_pid = pid;
+	t->main_started_ns = started_ns;
+	t->observer->agent_up(t->observer_ctx, t->c);
+}
+
+/* Behind a restart that is not told yet, as its output is still on the way. */
+static void take_start(struct tunnel *t, uint32_t pid, int64_t started_ns)
+{
+	struct main_news *news;
+
+	if (!t->main_news) {
+		main_runs(t, pid, started_ns);
+		return;
+	}
+	news = xcalloc(1, sizeof(*news));
+	news->pid = pid;
+	news->started_ns = started_ns;
+	DL_APPEND(t->main_news, news);
+	t->dirty = true;
+}
+
 static void on_control(void *ctx, const struct control *c)
 {
 	struct tunnel *t = ctx;
 	struct channel *ch = tunnel_channel(t, c->channel);
+	const struct tunnel_sink *sink;
 	struct exec *e;
 
 	if (!ch)
@@ -187,17 +223,24 @@ static void on_control(void *ctx, const struct control *c)
 	switch (c->type) {
 	case CONTROL_STARTED:
 		if (ch->number == MAIN_CHANNEL) {
-			t->main_pid = c->started.pid;
-			t->main_started_ns = c->started.started_ns;
-			t->observer->agent_up(t->observer_ctx, t->c);
+			take_start(t, c->started.pid, c->started.started_ns);
 			break;
 		}
 		e = execs_find(t->g->execs, ch->exec_id, NULL);
 		if (e)
 			exec_set_pid(e, c->started.pid);
+		if (ch->sink && ch->sink->detached) {
+			sink = ch->sink;
+			ch->sink = NULL;
+			sink->on_started(ch->ctx);
+		}
 		break;
 	case CONTROL_EXIT:
 		tunnel_take_exit(t, ch, &c->exit.status);
+		break;
+	case CONTROL_RESTARTING:
+		if (ch->number == MAIN_CHANNEL)
+			tunnel_take_restart(t, &c->restarting.status, c->restarting.count);
 		break;
 	default:
 		log_warn("unexpected control message", "container=%.12s type=%d", t->c->id, (int)c->type);
@@ -232,20 +275,26 @@ static void send_exit_ack(struct tunnel *t, uint32_t channel)
 		log_warn("exit cannot be acknowledged", "container=%.12s error=\"%s\"", t->c->id, err.msg);
 }
 
+static void emit_exec_die(struct tunnel *t, const struct channel *ch)
+{
+	json_t *attributes = container_event_attributes(t->c);
+
+	json_object_set_new(attributes, "execID", json_string(ch->exec_id));
+	json_object_set_new(attributes, "exitCode", json_sprintf("%d", ch->status.code));
+	events_emit(t->g->events, "container", "exec_die", t->c->id, attributes);
+}
+
 /* The exit code is visible to docker exec inspect at once; the client's stream ends after its last byte. */
 static void record_exec_exit(struct tunnel *t, struct channel *ch)
 {
 	struct exec *e = execs_find(t->g->execs, ch->exec_id, NULL);
-	json_t *attributes;
 	struct err err;
 
 	if (e && e->state != EXEC_EXITED) {
 		if (exec_set_exited(e, ch->status.code, ch->status.error, ch->status.finished_ns, &err) < 0)
 			log_error("exec's end cannot be stored", "exec=%.12s error=\"%s\"", ch->exec_id, err.msg);
-		attributes = container_event_attributes(t->c);
-		json_object_set_new(attributes, "execID", json_string(ch->exec_id));
-		json_object_set_new(attributes, "exitCode", json_sprintf("%d", ch->status.code));
-		events_emit(t->g->events, "container", "exec_die", t->c->id, attributes);
+		if (!ch->status.error) /* as in dockerd, what could not be run does not die */
+			emit_exec_die(t, ch);
 	}
 	send_exit_ack(t, ch->number);
 }
@@ -262,9 +311,42 @@ static void end_exec(struct tunnel *t, struct channel *ch, const char *lost)
 		sink->on_end(ctx, code, lost);
 }
 
+/* The next run's output is of its own: no line goes on across the two. */
+static void end_run_in_log(struct tunnel *t, const struct main_news *news)
+{
+	struct err err;
+	struct log *log = container_log(t->c, &err);
+
+	if (!log || log_begin_run(log, t->boot_id, news->status.final_offset, &err) < 0)
+		log_error("the end of a run is not in the log", "container=%.12s error=\"%s\"", t->c->id, err.msg);
+}
+
+/* Told in order, and an exit when its output is in the log. False: the rest has to wait. */
+static bool settle_restarts(struct tunnel *t, struct channel *ch)
+{
+	struct main_news *news;
+
+	while ((news = t->main_news) && !t->freed) {
+		if (news->restarting && ch->out && !ch->lost && stream_delivered(ch->out) < news->status.final_offset)
+			return false;
+		DL_DELETE(t->main_news, news);
+		if (news->restarting) {
+			t->main_pid = 0;
+			t->restarts = news->count;
+			if (ch->out && stream_delivered(ch->out) == news->status.final_offset)
+				end_run_in_log(t, news);
+			t->observer->main_restarting(t->observer_ctx, t->c, &news->status, news->count);
+		} else {
+			main_runs(t, news->pid, news->started_ns);
+		}
+		free(news);
+	}
+	return !t->freed;
+}
+
 static void settle_main(struct tunnel *t, struct channel *ch)
 {
-	if (t->main_reported || !ch->exited || !channel_output_complete(ch))
+	if (!settle_restarts(t, ch) || t->main_reported || !ch->exited || !channel_output_complete(ch))
 		return;
 	t->main_reported = true;
 	if (ch->lost)
@@ -379,7 +461,10 @@ static void free_timer(uv_handle_t *h)
 static void free_tunnel(void *p)
 {
 	struct tunnel *t = p;
+	struct main_news *news, *tmp;
 
+	DL_FOREACH_SAFE(t->main_news, news, tmp)
+		free(news);
 	session_free(t->session);
 	free(t->execution);
 	free(t);
@@ -485,6 +570,11 @@ bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret
 	return ch && (ch->exited ? !ch->status.error : t->main_pid != 0);
 }
 
+uint32_t tunnel_main_restarts(const struct tunnel *t)
+{
+	return t->restarts;
+}
+
 bool tunnel_is_idle(const struct tunnel *t)
 {
 	const struct channel *ch;
@@ -588,7 +678,7 @@ int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink
 	struct control c = { .type = CONTROL_EXEC, .channel = number, .exec = spec_of(e, number) };
 	struct channel *ch;
 
-	c.exec.detach = !sink;
+	c.exec.detach = !sink || sink->detached;
 	t->next_channel++;
 	if (exec_set_started(e, number, err) < 0)
 		return -1;
@@ -601,7 +691,7 @@ int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink
 		return -1;
 	if (e->tty)
 		stream_set_bulk(ch->in, false);
-	if (!e->attach_stdin || !sink)
+	if (!e->attach_stdin || c.exec.detach)
 		stream_fin(ch->in);
 	return 0;
 }

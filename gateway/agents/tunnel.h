@@ -36,6 +36,9 @@ struct link {
 struct tunnel_observer {
 	void (*agent_up)(void *ctx, struct container *c);      /* welcomed, or main has been started since */
 	void (*agent_lost)(void *ctx, struct container *c);    /* the link is down */
+	/* main has ended, its output is in the log up to the last byte, and its policy runs it again:
+	 * agent_up follows when it does, for the count-th time. May not drop the tunnel. */
+	void (*main_restarting)(void *ctx, struct container *c, const struct exit_status *status, uint32_t count);
 	/* main has ended and its output is in the log up to the last byte */
 	void (*main_exited)(void *ctx, struct container *c, const struct exit_status *status);
 };
@@ -50,8 +53,9 @@ void tunnel_link_lost(struct tunnel *t, struct link *l);
 int tunnel_receive(struct tunnel *t, const uint8_t *frame, size_t n, struct err *err);
 int tunnel_next_frame(struct tunnel *t, struct frame_out *ret);
 bool tunnel_is_up(const struct tunnel *t);
-/* Has main been run (and perhaps ended since)? False while starting, or when it could not be run. */
+/* Has main been run (and perhaps ended since)? False while starting or restarting, or when it could not be run. */
 bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret_started_ns);
+uint32_t tunnel_main_restarts(const struct tunnel *t);  /* by the policy, in this execution */
 bool tunnel_is_idle(const struct tunnel *t); /* no exec's client waits for anything from it */
 /* Close the socket as if the network had (sockerlessctl tunnel kill). False: there is none just now. */
 bool tunnel_cut(struct tunnel *t);
@@ -67,6 +71,8 @@ struct container *tunnel_container(const struct tunnel *t);
 
 /* Who takes an exec's output and is told of its end. Callbacks as in session_ops. */
 struct tunnel_sink {
+	bool detached;   /* nobody wants output or has input: called once, on_started or on_end */
+	void (*on_started)(void *ctx);                               /* only for a detached one */
 	size_t (*on_output)(void *ctx, const uint8_t *p, size_t n);  /* bytes written to the client */
 	void (*on_input_room)(void *ctx);                            /* tunnel_input takes bytes again */
 	/* All output has been delivered and the exit is recorded. Last call. lost: sentence if the stream

@@ -136,10 +136,13 @@ int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err)
 		if (adopt_main_output(t, ch, h, err) < 0)
 			return -1;
 		adopt_input(t, ch, h);
-		t->main_pid = p->pid;
+		t->main_pid = p->state == PROC_RESTARTING ? 0 : p->pid;
+		t->restarts = p->restarts;
 		t->main_started_ns = p->exit.started_ns ? p->exit.started_ns : clock_wall_ns();
 		if (p->state == PROC_EXITED)
 			tunnel_take_exit(t, ch, &p->exit);
+		if (p->state == PROC_RESTARTING)
+			tunnel_take_restart(t, &p->exit, p->restarts);
 	}
 	if (!tunnel_channel(t, MAIN_CHANNEL))
 		return err_set(err, ERR_INVALID, "agent lists no main process");

@@ -29,6 +29,15 @@ struct input_waiter {
 	struct input_waiter *prev, *next;
 };
 
+/* What the agent has said of main's restarts, and we have not told yet: its output comes first. */
+struct main_news {
+	bool restarting;                 /* else: started again */
+	struct exit_status status;       /* restarting; error is not kept */
+	uint32_t count, pid;
+	int64_t started_ns;
+	struct main_news *prev, *next;
+};
+
 struct tunnel {
 	struct gateway *g;
 	struct container *c;             /* borrowed; registry_drop frees us before it goes */
@@ -45,7 +54,9 @@ struct tunnel {
 	struct channel *channels;
 	struct input_waiter *main_waiters;
 	bool dirty, main_reported, freed;
-	uint32_t main_pid;               /* 0 until it runs */
+	uint32_t main_pid;               /* 0 until it runs, and while it is restarting */
+	uint32_t restarts;               /* by the policy, in this execution */
+	struct main_news *main_news;
 	int64_t main_started_ns;
 	struct timer *log_retry;
 };
@@ -53,6 +64,8 @@ struct tunnel {
 struct channel *tunnel_channel(struct tunnel *t, uint32_t number);
 struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char *exec_id);
 void tunnel_take_exit(struct tunnel *t, struct channel *ch, const struct exit_status *status); /* copied */
+
+void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uint32_t count);
 
 /* tunnel_adopt.c: open a channel for every process in the agent's list. */
 int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err);

@@ -150,6 +150,29 @@ void container_restart(struct request *r)
 	await(r, lifecycle_restart(r->g->lifecycle, c, signal, timeout_s, done, r, &err), &err);
 }
 
+/* ---- pause --------------------------------------------------------------------------------------- */
+
+static void set_paused(struct request *r, bool pause)
+{
+	struct container *c = request_container(r);
+	struct err err;
+
+	if (!c)
+		return;
+	waiting_new(r);
+	await(r, lifecycle_pause(r->g->lifecycle, c, pause, done, r, &err), &err);
+}
+
+void container_pause(struct request *r)
+{
+	set_paused(r, true);
+}
+
+void container_unpause(struct request *r)
+{
+	set_paused(r, false);
+}
+
 /* ---- kill ---------------------------------------------------------------------------------------- */
 
 static void killed(void *ctx, int exit_code, const char *error)

@@ -22,6 +22,12 @@ static struct relay *attach_relay(struct request *r, struct relay_attach_options
 
 	if (!c)
 		return NULL;
+	if (c->restarting || c->paused) {
+		reply_error(r, ERR_CONFLICT, c->paused ? "container %s is paused, unpause the container before attach"
+						       : "container %s is restarting, wait until the container is running",
+			    r->name);
+		return NULL;
+	}
 	opt->stream = request_flag(r, "stream");
 	opt->logs = request_flag(r, "logs");
 	opt->keys = &keys;

@@ -109,7 +109,7 @@ json_t *container_spec_shown(json_t *config)
 
 /* ---- HostConfig ---------------------------------------------------------------------------------- */
 
-static int check_restart(json_t *host, struct err *err)
+int container_spec_restart(json_t *host, struct err *err)
 {
 	static const char *const names[] = {"", "no", "always", "on-failure", "unless-stopped"};
 	json_t *policy = json_object_get(host, "RestartPolicy");
@@ -164,7 +164,7 @@ int container_spec_host(json_t *host, json_t *warnings, struct err *err)
 {
 	if (options_check_types(host, "HostConfig", host_options, err) < 0 ||
 	    options_check_fates(host, "HostConfig", host_options, warnings, err) < 0 ||
-	    container_values_check(host, warnings, err) < 0 || check_restart(host, err) < 0)
+	    container_values_check(host, warnings, err) < 0 || container_spec_restart(host, err) < 0)
 		return -1;
 	fill_defaults(host);
 	return 0;

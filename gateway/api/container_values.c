@@ -240,7 +240,7 @@ static int check_hosts(const json_t *host, struct err *err)
 
 /* ---- limits --------------------------------------------------------------------------------------- */
 
-static int check_memory(const json_t *host, struct err *err)
+static int check_memory(const json_t *host, bool update, struct err *err)
 {
 	json_int_t memory = number(host, "Memory"), reservation = number(host, "MemoryReservation");
 	json_int_t swap = number(host, "MemorySwap"), swappiness = number(host, "MemorySwappiness");
@@ -249,7 +249,7 @@ static int check_memory(const json_t *host, struct err *err)
 		return err_set(err, ERR_INVALID, "Minimum memory limit allowed is 6MB");
 	if (memory > 0 && swap > 0 && swap < memory)
 		return err_set(err, ERR_INVALID, "Minimum memoryswap limit should be larger than memory limit, see usage");
-	if (memory == 0 && swap > 0)
+	if (memory == 0 && swap > 0 && !update)
 		return err_set(err, ERR_INVALID, "You should always set the Memory limit when using Memoryswap limit, see usage");
 	if (swappiness < -1 || swappiness > 100)
 		return err_set(err, ERR_INVALID, "Invalid value: %lld, valid memory swappiness range is 0-100",
@@ -282,6 +282,11 @@ static int check_cpu(const json_t *host, struct err *err)
 	if (oom < -1000 || oom > 1000)
 		return err_set(err, ERR_INVALID, "Invalid value %lld, range for oom score adj is [-1000, 1000]", (long long)oom);
 	return 0;
+}
+
+int container_values_check_update(json_t *update, struct err *err)
+{
+	return check_memory(update, true, err) < 0 || check_cpu(update, err) < 0 ? -1 : 0;
 }
 
 static int check_ulimits(const json_t *host, json_t *warnings, struct err *err)
@@ -337,7 +342,7 @@ int container_values_check(json_t *host, json_t *warnings, struct err *err)
 {
 	if (check_modes(host, err) < 0 || check_capabilities(host, warnings, err) < 0 ||
 	    check_security(host, warnings, err) < 0 || check_log(host, warnings, err) < 0 || check_hosts(host, err) < 0 ||
-	    check_memory(host, err) < 0 || check_cpu(host, err) < 0 || check_ulimits(host, warnings, err) < 0)
+	    check_memory(host, false, err) < 0 || check_cpu(host, err) < 0 || check_ulimits(host, warnings, err) < 0)
 		return -1;
 	return check_devices(host, err);
 }

@@ -9,5 +9,6 @@
 
 /* ERR_INVALID in dockerd's words, or with Cloud Run's reason; what has no effect is added to warnings. */
 int container_values_check(json_t *host, json_t *warnings, struct err *err);
+int container_values_check_update(json_t *update, struct err *err); /* the limits of docker update */
 
 #endif

@@ -10,11 +10,9 @@
 #include "api/handlers.h"
 #include "api/hijack.h"
 #include "api/reply.h"
-#include "base/buf.h"
 #include "base/mem.h"
 #include "relay.h"
 #include "state/container.h"
-#include "state/events.h"
 
 /* ---- create -------------------------------------------------------------------------------------- */
 
@@ -52,22 +50,6 @@ static void read_size(const struct request *r, json_t *body, struct exec *e)
 	e->cols = (uint16_t)cols;
 }
 
-/* "exec_create: sh -c true"; dockerd's blank behind a lone word included. */
-static void emit(struct request *r, struct container *c, const struct exec *e, const char *what)
-{
-	json_t *attributes = container_event_attributes(c);
-	AUTO_FREE char *action = NULL;
-	struct buf b;
-
-	buf_init(&b, API_BODY_MAX);
-	buf_printf(&b, "%s: %s ", what, e->argv.v[0]);
-	for (size_t i = 1; i < e->argv.n; i++)
-		buf_printf(&b, "%s%s", i > 1 ? " " : "", e->argv.v[i]);
-	action = buf_detach(&b, NULL);
-	json_object_set_new(attributes, "execID", json_string(e->id));
-	events_emit(r->g->events, "container", action, c->id, attributes);
-}
-
 static void spec_release(struct exec *e)
 {
 	strv_release(&e->argv);
@@ -89,8 +71,10 @@ static int check_create(struct request *r, json_t *body, struct container **ret,
 	*ret = containers_find(r->g->containers, r->name, err);
 	if (!*ret)
 		return -1;
-	if (!container_is_running(*ret))
-		return err_set(err, ERR_CONFLICT, "Container %s is not running", (*ret)->id);
+	if (container_check_process(*ret, err) < 0)
+		return -1;
+	if ((*ret)->paused)
+		return err_set(err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", r->name);
 	keys = json_string_value(json_object_get(body, "DetachKeys"));
 	if (detach_keys_parse(&parsed, keys, err) < 0)
 		return err_set(err, ERR_INVALID, "Invalid escape keys (%s) provided", keys);
@@ -128,7 +112,7 @@ static void create(struct request *r, json_t *body)
 		reply_err(r, &err);
 		return;
 	}
-	emit(r, c, e, "exec_create");
+	exec_emit(e, c, "exec_create");
 	reply_json(r, 201, json_pack("{s:s}", "Id", e->id));
 }
 
@@ -148,12 +132,17 @@ struct starting {
 	char id[ID_HEX_MAX];
 	bool detach, tty;
 	struct registry_waiter *agent;
+	struct tunnel *tunnel;       /* borrowed; a detached one, asked for and not known to run */
 };
 
+/* A detached one that is under way goes on when its client leaves. */
 static void release(struct request *r)
 {
 	struct starting *s = r->state;
+	struct exec *e = s->tunnel ? execs_find(r->g->execs, s->id, NULL) : NULL;
 
+	if (e)
+		tunnel_exec_detach(s->tunnel, e);
 	registry_unwait(&s->agent);
 	free(s);
 }
@@ -168,6 +157,10 @@ static struct exec *startable(struct request *r, const char *id, struct containe
 	*ret = containers_by_id(r->g->containers, e->container_id);
 	if (!*ret || !container_is_running(*ret) || e->run != (*ret)->runs)
 		err_set(err, ERR_CONFLICT, "Container %s is not running", e->container_id);
+	else if (container_check_process(*ret, err) < 0)
+		return NULL;
+	else if ((*ret)->paused)
+		err_set(err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", e->container_id);
 	else if (e->state == EXEC_EXITED)
 		err_set(err, ERR_CONFLICT, "Error: Exec command %s has already run", e->id);
 	else if (e->state == EXEC_STARTED)
@@ -177,16 +170,48 @@ static struct exec *startable(struct request *r, const char *id, struct containe
 	return NULL;
 }
 
+/* As dockerd, a detached start is answered when it is known to run, or why not. */
+static void detached_runs(void *ctx)
+{
+	struct request *r = ctx;
+
+	((struct starting *)r->state)->tunnel = NULL;
+	reply_empty(r, 200);
+}
+
+static void detached_ended(void *ctx, int exit_code, const char *lost)
+{
+	struct request *r = ctx;
+	struct starting *s = r->state;
+	struct exec *e = execs_find(r->g->execs, s->id, NULL);
+	AUTO_FREE char *error = e ? exec_start_error(e) : NULL;
+
+	s->tunnel = NULL;
+	if (lost)
+		reply_error(r, ERR_UNAVAILABLE, "%s", lost);
+	else if (error)
+		reply_error(r, strncmp(error, "OCI ", 4) == 0 ? ERR_INVALID : ERR_SYSTEM, "%s", error);
+	else
+		reply_empty(r, 200); /* it was too short to be seen running */
+}
+
+static const struct tunnel_sink detached_sink = {
+	.detached = true,
+	.on_started = detached_runs,
+	.on_end = detached_ended,
+};
+
 static void start_detached(struct request *r, struct container *c, struct exec *e)
 {
+	struct starting *s = r->state;
 	struct err err;
 
-	if (tunnel_exec(c->tunnel, e, NULL, NULL, &err) < 0) {
+	if (tunnel_exec(c->tunnel, e, &detached_sink, r, &err) < 0) {
 		reply_err(r, &err);
 		return;
 	}
-	emit(r, c, e, "exec_start");
-	reply_empty(r, 200);
+	s->tunnel = c->tunnel;
+	exec_emit(e, c, "exec_start");
 }
 
 static void start_attached(struct request *r, struct container *c, struct exec *e, bool raw)
@@ -204,7 +229,7 @@ static void start_attached(struct request *r, struct container *c, struct exec *
 		reply_err(r, &err);
 		return;
 	}
-	emit(r, c, e, "exec_start");
+	exec_emit(e, c, "exec_start");
 	hijack(r, relay, !raw);
 }
 

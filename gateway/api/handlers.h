@@ -30,6 +30,9 @@ request_handler container_create, container_list, container_inspect;
 /* container.c */
 request_handler container_start, container_stop, container_kill, container_restart, container_wait_for,
 	container_rename_to, container_resize, container_delete, container_prune;
+request_handler container_pause, container_unpause;
+/* container_update.c, container_top.c, container_stats.c */
+request_handler container_update, container_top, container_stats;
 /* container_logs.c, container_attach.c */
 request_handler container_logs, container_attach, container_attach_websocket;
 /* container_archive.c, container_put.c, container_changes.c */

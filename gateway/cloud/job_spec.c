@@ -14,6 +14,7 @@
 #include "cloud/job_options.h"
 #include "cloud/job_resources.h"
 #include "cloud/job_volumes.h"
+#include "cloud/policy.h"
 #include "config.h"
 #include "image/image_config.h"
 #include "state/container.h"
@@ -157,6 +158,7 @@ static json_t *agent_spec(const struct config *cfg, const struct container *c, c
 	/* --rm removes the container at its end: nobody can ask for its files any more. */
 	if (cfg->exit_stay_ms > 0 && !c->auto_remove)
 		json_object_set_new(spec, "stayMs", json_integer(cfg->exit_stay_ms));
+	json_object_set_new(spec, "restart", policy_spec(c)); /* NULL: no key */
 	if (*user)
 		json_object_set_new(spec, "user", json_string(user));
 	if (*workdir)

@@ -1,5 +1,5 @@
 /* lifecycle - see lifecycle.h. This file owns the slots and the callers' list, and turns the outside's
- * calls and the agent's news into operations; the operations are in start.c, stop.c, remove.c, watch.c. */
+ * calls and the agent's news into operations; the operations are in start.c, stop.c, remove.c, again.c, watch.c. */
 #include "cloud/lifecycle.h"
 
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cloud/lifecycle_ops.h"
+#include "cloud/policy.h"
 #include "cloud/run.h"
 #include "gateway.h"
 #include "net/defer.h"
@@ -49,7 +50,7 @@ struct slot *slot_get(struct lifecycle *l, const char *id)
 
 void slot_release(struct slot *s)
 {
-	if (s->start || s->stop || s->removal || s->watch || s->dial || s->cancel)
+	if (s->start || s->stop || s->removal || s->freeze || s->again || s->watch || s->dial || s->cancel)
 		return;
 	HASH_DEL(s->l->slots, s);
 	free(s);
@@ -137,6 +138,7 @@ void lifecycle_free(struct lifecycle *l)
 		s->dial = NULL;
 		s->cancel = NULL;
 		watch_end(s);
+		again_end(s);
 	}
 	while (l->slots) {
 		s = l->slots;
@@ -146,6 +148,8 @@ void lifecycle_free(struct lifecycle *l)
 			stop_end(s->stop, &err);
 		if (s->removal)
 			removal_end(s->removal, &err);
+		if (l->slots == s && s->freeze)
+			freeze_end(s->freeze, &err);
 		if (l->slots == s)
 			slot_release(s);
 	}
@@ -225,7 +229,11 @@ struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c,
 {
 	struct slot *s;
 
-	if (c->state == CONTAINER_RUNNING) {
+	if (c->paused) {
+		err_set(err, ERR_CONFLICT, "cannot start a paused container, try unpause instead");
+		return NULL;
+	}
+	if (container_is_running(c)) {
 		err_set(err, ERR_NOT_MODIFIED, "container %s is already running", c->id);
 		return NULL;
 	}
@@ -258,12 +266,54 @@ struct lifecycle_wait *lifecycle_stop(struct lifecycle *l, struct container *c, 
 	return waits_add(l, stop_waits(s->stop), cb, ctx);
 }
 
+/* dockerd's rules: any signal is a stop by hand, and unless the container has a StopSignal that is another
+ * one, main is not run again. The agent knows before it has the signal. */
+static int ask_to_stop(struct container *c, int signal, struct err *err)
+{
+	const char *own = json_string_value(json_object_get(c->config, "StopSignal"));
+	bool for_good = !own || !*own || signal == 9 || signal == signal_number_of(c);
+
+	if (container_set_stop_asked(c, for_good, err) < 0)
+		return -1;
+	if (policy_any(c))
+		policy_tell(c);
+	return 0;
+}
+
+/* There is no process to signal: the agent, told its policy, says EXIT; a lost execution has no successor. */
+static void end_restart(struct lifecycle *l, struct container *c)
+{
+	struct slot *s = slot_get(l, c->id);
+	struct err err = { 0 };
+
+	if (policy_of(c).when == RESTART_NO && !c->tunnel) {
+		if (again_end(s)) {
+			if (container_set_exited(c, c->exit_code, c->finished_ns, c->output_incomplete, &err) < 0)
+				log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+			if (s->stop)
+				stop_end_soon(s->stop);
+		} else if (s->start) {
+			start_abort(s->start, "the container was stopped before it had started");
+			return;
+		} else {
+			cancel_execution(s, c);
+		}
+	}
+	slot_release(s);
+}
+
 int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct err *err)
 {
 	json_t *attributes;
 
-	if (c->state != CONTAINER_RUNNING)
+	if (!container_is_running(c))
 		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	if (ask_to_stop(c, signal, err) < 0)
+		return -1;
+	if (c->restarting) {
+		end_restart(l, c);
+		return 0;
+	}
 	if (c->tunnel) {
 		if (tunnel_signal(c->tunnel, 1, signal, err) < 0)
 			return -1;
@@ -277,7 +327,17 @@ int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct 
 	attributes = container_event_attributes(c);
 	json_object_set_new(attributes, "signal", json_sprintf("%d", signal));
 	events_emit(l->g->events, "container", "kill", c->id, attributes);
+	if (c->paused && c->tunnel && c->exit_on_next)
+		thaw_for_signal(slot_get(l, c->id), c);
 	return 0;
+}
+
+void lifecycle_policy_changed(struct lifecycle *l, struct container *c)
+{
+	if (container_is_running(c))
+		policy_tell(c);
+	if (c->restarting)
+		end_restart(l, c);
 }
 
 struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, bool force, lifecycle_cb *cb,
@@ -288,8 +348,9 @@ struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c
 	if (!force && refuse_removing(c, err) < 0)
 		return NULL;
 	if (!force && container_is_running(c)) {
-		err_set(err, ERR_CONFLICT, "You cannot remove a running container %s. Stop the container before "
-			"attempting removal or force remove", c->id);
+		err_set(err, ERR_CONFLICT, "You cannot remove a %s container %s. %s the container before attempting "
+			"removal or force remove", container_state_name(c), c->id,
+			c->paused ? "Unpause and then stop" : "Stop");
 		return NULL;
 	}
 	s = slot_get(l, c->id);
@@ -369,18 +430,56 @@ void run_ended(struct lifecycle *l, struct container *c)
 
 /* ---- what the agent tells ------------------------------------------------------------------------- */
 
+/* Main runs anew by its policy; perhaps not for the first time since we last heard of it. */
+static bool note_restart(struct container *c)
+{
+	int64_t started_ns;
+	uint32_t pid;
+	int total;
+	struct err err = { 0 };
+
+	if (!c->tunnel || !tunnel_main_started(c->tunnel, &pid, &started_ns))
+		return false;
+	total = c->restart_base + (int)tunnel_main_restarts(c->tunnel);
+	if (!c->restarting && total <= c->restart_count)
+		return false;
+	if (container_set_restarted(c, pid, started_ns, total, &err) < 0)
+		log_error("container's restart cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+	return true;
+}
+
 static void on_agent_up(void *ctx, struct container *c)
 {
 	struct lifecycle *l = ctx;
 	struct slot *s = slot_find(l, c->id);
 
-	if (!s)
-		return;
-	watch_end(s);
-	if (s->start)
+	if (s)
+		watch_end(s);
+	if (s && s->start) {
 		start_agent_up(s->start, c);
-	else
+		return;
+	}
+	if (c->state == CONTAINER_RUNNING && !note_restart(c))
+		policy_tell(c); /* it may have been changed while the agent was away */
+	if (s)
 		slot_release(s);
+}
+
+static void on_main_restarting(void *ctx, struct container *c, const struct exit_status *status, uint32_t count)
+{
+	struct lifecycle *l = ctx;
+	struct slot *s = slot_find(l, c->id);
+	int total = c->restart_base + (int)count;
+	struct err err = { 0 };
+
+	if (s && s->start)
+		start_main_exited(s->start, c, status); /* it has started, then */
+	if (c->restarting && c->restart_count == total)
+		return; /* a former gateway process recorded it */
+	execs_container_ended(l->g->execs, c->id, c->runs);
+	if (container_set_restarting(c, status->code, status->finished_ns, total, &err) < 0)
+		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+	log_info("container is restarting", "container=%.12s code=%d count=%d", c->id, status->code, total);
 }
 
 static void on_agent_lost(void *ctx, struct container *c)
@@ -421,6 +520,11 @@ static void on_main_exited(void *ctx, struct container *c, const struct exit_sta
 			return;
 		s = slot_get(l, c->id);
 	}
+	if (c->state == CONTAINER_RUNNING && (!c->restarting || status->started_ns > c->started_ns))
+		note_restart(c);
+	/* The policy is the agent's business: if it does not obey, it was told to leave by Cloud Run. */
+	if (!status->error && again_after_end(s, c, status->code, status->finished_ns, false))
+		return;
 	execs_container_ended(l->g->execs, c->id, c->runs);
 	if (container_set_exited(c, status->code, status->finished_ns, false, &err) < 0)
 		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
@@ -439,6 +543,7 @@ static void on_main_exited(void *ctx, struct container *c, const struct exit_sta
 static const struct tunnel_observer observer = {
 	.agent_up = on_agent_up,
 	.agent_lost = on_agent_lost,
+	.main_restarting = on_main_restarting,
 	.main_exited = on_main_exited,
 };
 

@@ -33,8 +33,13 @@ struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c,
 struct lifecycle_wait *lifecycle_stop(struct lifecycle *l, struct container *c, int signal, int timeout_s, lifecycle_cb *cb, void *ctx, struct err *err);
 struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *c, int signal, int timeout_s, lifecycle_cb *cb, void *ctx, struct err *err);
 struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, bool force, lifecycle_cb *cb, void *ctx, struct err *err);
+/* ERR_CONFLICT if it is paused already or cannot be; unpausing what is not paused is ERR_SYSTEM, as in dockerd. */
+struct lifecycle_wait *lifecycle_pause(struct lifecycle *l, struct container *c, bool pause, lifecycle_cb *cb, void *ctx, struct err *err);
 void lifecycle_forget(struct lifecycle_wait *w); /* NULL is fine */
-/* Deliver a signal now. ERR_CONFLICT if not running. SIGKILL and SIGTERM also work without an agent
+/* The restart policy in host_config has been changed. */
+void lifecycle_policy_changed(struct lifecycle *l, struct container *c);
+/* Deliver a signal now. ERR_CONFLICT if not running. It is a stop by hand, so the restart policy may end;
+ * a paused container is unpaused. SIGKILL and SIGTERM also work without an agent
  * (the execution is cancelled). */
 int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct err *err);
 

@@ -1,4 +1,4 @@
-/* lifecycle_ops - what lifecycle.c, start.c, stop.c, remove.c and watch.c share; private to them.
+/* lifecycle_ops - what lifecycle.c, start.c, stop.c, remove.c, again.c, freeze.c and watch.c share; private to them.
  *
  * One slot per container with anything going on. Each operation is a small struct with the one thing
  * it waits for (a call, a timer, the agent), a list of callers, and one function per step. */
@@ -15,6 +15,7 @@
 
 struct cloud_call;
 struct dial;
+struct exit_status;
 struct timer;
 
 struct slot {
@@ -23,6 +24,8 @@ struct slot {
 	struct start *start;
 	struct stop *stop;
 	struct removal *removal;
+	struct freeze *freeze;     /* pause or unpause under way */
+	struct again *again;       /* a lost execution's successor waits */
 	struct watch *watch;       /* looks at the execution while no agent speaks for it */
 	struct dial *dial;         /* forward mode */
 	struct cloud_call *cancel; /* executions.cancel under way */
@@ -69,6 +72,15 @@ struct lifecycle_wait **removal_waits(struct removal *r);
 void removal_agent_left(struct removal *r);
 void removal_end(struct removal *r, const struct err *err);
 void removal_automatic(struct slot *s, struct container *c);   /* --rm */
+
+/* again.c; true: the container lives on, and all is arranged */
+bool again_after_end(struct slot *s, struct container *c, int exit_code, int64_t finished_ns, bool incomplete);
+bool again_after_failed_start(struct slot *s, struct container *c);
+bool again_end(struct slot *s);                                /* it does not, after all; was there something to end? */
+
+/* freeze.c */
+void freeze_end(struct freeze *f, const struct err *err);
+void thaw_for_signal(struct slot *s, struct container *c);     /* paused no more, and no need to wait for it */
 
 /* watch.c */
 void watch_begin(struct slot *s, uint64_t first_ms);           /* first look after so long */

@@ -183,7 +183,9 @@ static void kill_first(struct removal *r, struct container *c)
 		r->timer = timer_start(r->slot->l->g->loop, 0, proceed, r);
 		return;
 	}
-	if (!c->tunnel || lifecycle_kill(r->slot->l, c, 9, &err) < 0)
+	if (container_set_stop_asked(c, true, &err) < 0)
+		log_error("removal goes on", "container=%.12s error=\"%s\"", c->id, err.msg);
+	if ((!c->tunnel && !r->slot->again) || lifecycle_kill(r->slot->l, c, 9, &err) < 0)
 		cancel_execution(r->slot, c);
 	r->exit = container_wait(c, WAIT_NOT_RUNNING, on_exit_code, r);
 	r->timer = timer_start(r->slot->l->g->loop, KILL_GRACE_MS, proceed, r);

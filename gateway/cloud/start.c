@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cloud/job_resources.h"
 #include "cloud/job_spec.h"
 #include "cloud/job_volumes.h"
 #include "cloud/lifecycle_ops.h"
@@ -102,6 +103,10 @@ static void fail(struct start *st, int exit_code, const struct err *why)
 		ports_close(g->ports, c);
 	if (st->step > DELETE_OLD)
 		run_delete_job(g->cloud, st->job, on_job_deleted, xstrdup(st->job));
+	if (c && exit_code == 128 && again_after_failed_start(s, c)) {
+		start_end(st, why);
+		return;
+	}
 	if (c) {
 		/* The tunnel stays until the agent leaves: its EXIT is yet to be acknowledged. */
 		if (container_set_start_failed(c, exit_code, why->msg, &err) < 0)
@@ -235,6 +240,7 @@ static void on_job_run(void *ctx, json_t *json, const struct err *err)
 	struct start *st = ctx;
 	struct container *c = slot_container(st->slot);
 	struct err e = { 0 };
+	struct job_resources size;
 	const char *name;
 
 	st->call = NULL;
@@ -248,6 +254,8 @@ static void on_job_run(void *ctx, json_t *json, const struct err *err)
 		fail(st, 128, &e);
 		return;
 	}
+	if (job_resources_pick(gateway_of(st)->config, c, &size, NULL) == 0)
+		c->memory_limit = size.memory_mib * 1024 * 1024;
 	st->execution = xstrdup(strrchr(name, '/') + 1);
 	if (container_set_job(c, st->job, st->execution, &e) < 0)
 		fail(st, 128, &e);

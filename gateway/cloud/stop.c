@@ -1,6 +1,5 @@
 /* stop - docker stop: signal through the agent, wait, SIGKILL, and if nobody answers cancel the
  * execution. Ends when the container has exited (on_main_exited or watch.c says so). */
-#include <assert.h>
 #include <string.h>
 
 #include "agents/tunnel.h"
@@ -125,20 +124,21 @@ static void kill_it(void *ctx)
 
 int stop_begin(struct slot *s, struct container *c, int signal, int timeout_s, struct err *err)
 {
-	struct stop *st = xcalloc(1, sizeof(*st));
+	struct stop *st;
 
+	/* Whatever ends it now, no policy runs it again. */
+	if (container_set_stop_asked(c, true, err) < 0)
+		return -1;
+	st = xcalloc(1, sizeof(*st));
 	st->slot = s;
 	s->stop = st;
-	if (c->state == CONTAINER_STARTING) {
-		assert(s->start);
+	if (s->start)
 		start_abort(s->start, "the container was stopped before it had started"); /* ends us soon */
-		return 0;
-	}
-	if (!c->tunnel)
+	else if (!c->tunnel && !s->again)
 		cancel_it(st);
 	else if (lifecycle_kill(s->l, c, signal ? signal : signal_number_of(c), err) < 0)
 		cancel_it(st);
-	else if (timeout_s >= 0)
+	else if (timeout_s >= 0 && !st->timer)
 		st->timer = timer_start(s->l->g->loop, (uint64_t)timeout_s * 1000, kill_it, st);
 	return 0;
 }

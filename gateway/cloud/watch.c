@@ -77,6 +77,8 @@ static void ended(struct watch *w, struct container *c, int code, const char *ho
 	dial_stop(s->dial);
 	s->dial = NULL;
 	registry_drop(g->registry, c);
+	if (again_after_end(s, c, code, clock_wall_ns(), true))
+		return;
 	execs_container_ended(g->execs, c->id, c->runs);
 	if (container_set_exited(c, code, clock_wall_ns(), true, &err) < 0)
 		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);

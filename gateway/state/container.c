@@ -539,6 +539,7 @@ int container_set_starting(struct container *c, const char *token, struct err *e
 	if (!c->restarting) {
 		c->restart_count = 0;
 		c->stopped_by_hand = c->exit_on_next = false;
+		c->executions_lost = 0;
 	}
 	c->restart_base = c->restart_count;
 	c->job = c->execution = c->error = NULL;

@@ -64,6 +64,7 @@ struct container {
 	/* Not stored. */
 	bool remove_volumes;        /* docker rm -v */
 	uint64_t version;           /* of the stored document */
+	int executions_lost;        /* in a row; cloud/again.c */
 	struct log *log;            /* ours; opened on first use by container_log */
 	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */
 	bool hold;                  /* this run's main is held back until cloud/start lets it go */
@@ -114,6 +115,8 @@ int container_save(struct container *c, struct err *err); /* after a change to c
 /* During a run (container_run.c). Main has ended and the policy runs it again: emits die, wakes waiters;
  * container_set_running follows, or container_set_exited. count: RestartCount from now on. */
 int container_set_restarting(struct container *c, int exit_code, int64_t finished_ns, int count, struct err *err);
+/* It has been run again; perhaps not for the first time since we last heard of it. Emits start. */
+int container_set_restarted(struct container *c, uint32_t pid, int64_t started_ns, int count, struct err *err);
 int container_set_paused(struct container *c, bool paused, struct err *err);       /* emits pause, unpause */
 int container_set_health(struct container *c, json_t *health, struct err *err);    /* stolen; emits health_status */
 /* docker stop or kill. for_good: whatever the policy says. */

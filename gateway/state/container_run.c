@@ -25,6 +25,20 @@ int container_set_restarting(struct container *c, int exit_code, int64_t finishe
 	return 0;
 }
 
+int container_set_restarted(struct container *c, uint32_t pid, int64_t started_ns, int count, struct err *err)
+{
+	bool restarting = c->restarting;
+	int before = c->restart_count;
+
+	c->restarting = true;
+	c->restart_count = count;
+	if (container_set_running(c, pid, started_ns, err) == 0)
+		return 0;
+	c->restarting = restarting;
+	c->restart_count = before;
+	return -1;
+}
+
 int container_set_paused(struct container *c, bool paused, struct err *err)
 {
 	struct container before = *c;

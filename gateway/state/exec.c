@@ -7,14 +7,17 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway.h"
 #include "state/container.h"
 #include "state/doc.h"
+#include "state/events.h"
 #include "state/store.h"
 
 #define KIND "exec"
+#define EVENT_ACTION_MAX (4 * 1024 * 1024)
 #define EXIT_LOST 137           /* its container is gone: as if killed */
 
 struct entry {
@@ -347,6 +350,31 @@ int exec_set_exited(struct exec *e, int exit_code, const char *error, int64_t fi
 	free(before.error);
 	retire(e);
 	return 0;
+}
+
+char *exec_start_error(const struct exec *e)
+{
+	if (e->state != EXEC_EXITED || !e->error || !*e->error)
+		return NULL;
+	if (strncmp(e->error, "unable to find ", 15) == 0) /* user or group: not the runtime's */
+		return xstrdup(e->error);
+	/* Clients look for "executable file not found" and the like in it. */
+	return xasprintf("OCI runtime exec failed: exec failed: unable to start container process: %s: unknown", e->error);
+}
+
+void exec_emit(const struct exec *e, struct container *c, const char *what)
+{
+	json_t *attributes = container_event_attributes(c);
+	AUTO_FREE char *action = NULL;
+	struct buf b;
+
+	buf_init(&b, EVENT_ACTION_MAX);
+	buf_printf(&b, "%s: %s ", what, e->argv.v[0]);
+	for (size_t i = 1; i < e->argv.n; i++)
+		buf_printf(&b, "%s%s", i > 1 ? " " : "", e->argv.v[i]);
+	action = buf_detach(&b, NULL);
+	json_object_set_new(attributes, "execID", json_string(e->id));
+	events_emit(e->table->g->events, "container", action, c->id, attributes);
 }
 
 void execs_container_ended(struct execs *t, const char *container_id, uint64_t run)

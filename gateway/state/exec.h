@@ -55,6 +55,10 @@ struct exec *execs_add(struct execs *t, struct container *c, struct exec *spec, 
 int exec_set_started(struct exec *e, uint32_t channel, struct err *err);
 void exec_set_pid(struct exec *e, uint32_t pid);
 int exec_set_exited(struct exec *e, int exit_code, const char *error, int64_t finished_ns, struct err *err);
+/* Why it could not be run, in dockerd's words; NULL if it could. Caller frees. */
+char *exec_start_error(const struct exec *e);
+/* "exec_create: sh -c true"; dockerd's blank behind a lone word included. */
+void exec_emit(const struct exec *e, struct container *c, const char *what);
 /* The container ended or its run is over: every exec of it that still runs has ended (137). */
 void execs_container_ended(struct execs *t, const char *container_id, uint64_t run);
 void execs_container_removed(struct execs *t, const char *container_id);
