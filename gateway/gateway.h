@@ -30,6 +30,7 @@ struct gateway {
 
 	struct cloud *cloud;            /* cloud/run.h: typed calls to Cloud Run and Cloud Logging */
 	struct lifecycle *lifecycle;    /* cloud/lifecycle.h: start, stop, kill, remove */
+	struct health_monitors *health; /* health.h: probes of the containers that run */
 	struct http_server *api;        /* the Docker side */
 
 	char instance_id[17];           /* hex; made once per state directory, kept in the store */

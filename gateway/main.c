@@ -19,6 +19,7 @@
 #include "cloud/run.h"
 #include "gateway.h"
 #include "image/layer_cache.h"
+#include "health.h"
 #include "local.h"
 #include "net/conn.h"
 #include "net/defer.h"
@@ -263,6 +264,7 @@ static int build(struct program *p, struct err *err)
 	g->api = api_new(g, err);
 	if (!g->api)
 		return -1;
+	g->health = health_new(g);
 	lifecycle_recover(g->lifecycle);
 	return open_doors(p, err);
 }
@@ -273,6 +275,7 @@ static void take_down(struct program *p)
 
 	if (g->api)
 		api_free(g);
+	health_free(g->health);
 	callback_free(g->callback); /* its links end in the registry, and that in the lifecycle */
 	ports_free(g->ports);
 	lifecycle_free(g->lifecycle);

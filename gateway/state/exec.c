@@ -67,6 +67,7 @@ static json_t *to_doc(const struct exec *e)
 	json_object_set_new(d, "stdout", json_boolean(e->attach_stdout));
 	json_object_set_new(d, "stderr", json_boolean(e->attach_stderr));
 	json_object_set_new(d, "privileged", json_boolean(e->privileged));
+	json_object_set_new(d, "probe", json_boolean(e->probe));
 	json_object_set_new(d, "rows", json_integer(e->rows));
 	json_object_set_new(d, "cols", json_integer(e->cols));
 	json_object_set_new(d, "state", json_string(stored_state[e->state]));
@@ -97,6 +98,7 @@ static struct exec *from_doc(const char *id, const json_t *d)
 	e->attach_stdout = doc_bool(d, "stdout");
 	e->attach_stderr = doc_bool(d, "stderr");
 	e->privileged = doc_bool(d, "privileged");
+	e->probe = doc_bool(d, "probe");
 	e->rows = (uint16_t)doc_int(d, "rows");
 	e->cols = (uint16_t)doc_int(d, "cols");
 	e->pid = (uint32_t)doc_int(d, "pid");

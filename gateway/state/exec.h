@@ -26,6 +26,7 @@ struct exec {
 	struct strv argv, env;
 	char *workdir, *user, *detach_keys;
 	bool tty, attach_stdin, attach_stdout, attach_stderr, privileged;
+	bool probe;                  /* of a health check */
 	uint16_t rows, cols;
 	enum exec_state state;
 	uint32_t pid;
