@@ -54,8 +54,8 @@ t "the state between two runs, and stop ends it" restarting
 
 kept() {
 	docker run -d --name kept --restart always busybox sh -c 'date >>/kept; wc -l </kept; sleep 0.1; exit 1'
-	until_true 20 has_count kept 2
-	docker kill kept || true
+	until_true 20 log_has kept 3
+	docker kill kept
 	until_true 10 is_state kept exited
 	[[ $(docker logs kept | xargs) == 1\ 2\ 3* ]] || fail "$(docker logs kept)"
 	docker rm kept
