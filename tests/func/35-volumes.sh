@@ -275,7 +275,7 @@ usage() {
 	fresh
 	docker volume create used
 	docker create -v used:/u busybox true
-	eq 1 "$(api GET /system/df | tail -n +2 | jq -r '.Volumes[] | select(.Name == "used").UsageData.RefCount')"
+	eq 1 "$(api GET /v1.41/system/df | tail -n +2 | jq -r '.Volumes[] | select(.Name == "used").UsageData.RefCount')"
 }
 t "system df counts who uses a volume" usage
 

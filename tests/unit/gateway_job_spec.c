@@ -268,7 +268,7 @@ Test(job_spec, the_specification_of_a_terminal)
 	job = build();
 	spec = spec_of(job);
 	expect_json(spec, "{\"tty\":true,\"openStdin\":true,\"stdinOnce\":true,\"workdir\":\"/w\",\"rows\":24,"
-		"\"cols\":80,\"stopSignal\":\"SIGINT\",\"lingerMs\":60000,\"env\":["
+		"\"cols\":80,\"stopSignal\":\"SIGINT\",\"lingerMs\":60000,\"hostname\":\"box\",\"env\":["
 		"\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOSTNAME=box\","
 		"\"TERM=xterm\",\"K=v\"]}", "spec");
 	json_decref(spec);
