@@ -194,6 +194,14 @@ static int check_addr(const struct setting *s, const char *value, char **ret, st
 	return 0;
 }
 
+static int check_binds(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	if (strcmp(value, "label") != 0 && strcmp(value, "upload") != 0 && strcmp(value, "refuse") != 0)
+		return refuse(s, value, err, "want label, upload or refuse");
+	*ret = xstrdup(value);
+	return 0;
+}
+
 static int check_egress(const struct setting *s, const char *value, char **ret, struct err *err)
 {
 	if (strcmp(value, "all-traffic") != 0 && strcmp(value, "private-ranges-only") != 0)
@@ -270,6 +278,9 @@ static const struct setting settings[] = {
 	{GCR "MEMORY", NULL, STRING, AT(default_memory), .check = check_memory, .value = "SIZE",
 	 .help = "of a container that does not say; unset: as little as its CPUs allow, from 512 MiB"},
 	{GCR "GPU", NULL, STRING, AT(gpu), "nvidia-l4", .value = "ACCELERATOR", .help = "what docker run --gpus means"},
+	{"SOCKERLESS_BINDS", NULL, STRING, AT(binds), "label", check_binds, .value = "HOW",
+	 .help = "bind mounts of this machine's paths. label: refused, but for containers with run.sockerless.bind=upload, "
+	 "which get a copy; upload: a copy for all; refuse: never"},
 	{GCR "VOLUME_BUCKET", NULL, STRING, AT(volume_bucket), .check = check_bucket, .value = "BUCKET[/PREFIX]",
 	 .help = "Cloud Storage bucket whose folders are the named volumes; made if it is missing"},
 	{GCR "SERVICE_ACCOUNT", NULL, STRING, AT(service_account), .value = "EMAIL",

@@ -22,6 +22,7 @@ struct config {
 	char *vpc_egress;          /* SOCKERLESS_GCR_VPC_EGRESS: "all-traffic" (default) or "private-ranges-only" */
 	char *default_cpu, *default_memory; /* SOCKERLESS_GCR_CPU, _MEMORY: of containers that ask for none, or NULL */
 	char *gpu;                 /* SOCKERLESS_GCR_GPU: what --gpus means, "nvidia-l4" */
+	char *binds;               /* SOCKERLESS_BINDS: "label" (default), "upload" or "refuse" host paths */
 	char *volume_bucket;       /* SOCKERLESS_GCR_VOLUME_BUCKET: BUCKET[/PREFIX] of named volumes, or NULL */
 	char *log_id;              /* SOCKERLESS_GCR_LOG_ID, "sockerless" */
 	char *endpoint_url;        /* SOCKERLESS_ENDPOINT_URL: replaces every Google host, no credentials */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/container_binds.h"
 #include "api/container_mounts.h"
 #include "api/container_network.h"
 #include "api/container_spec.h"
@@ -41,7 +42,7 @@ static void add(struct request *r, json_t *config, json_t *host_config, json_t *
 	const char *image = json_string_value(json_object_get(config, "Image"));
 	struct image *i = NULL;
 	struct container *c;
-	json_t *mounts = NULL;
+	json_t *mounts = NULL, *body;
 	struct err err;
 
 	i = images_find(r->g->images, image, &err);
@@ -68,7 +69,11 @@ static void add(struct request *r, json_t *config, json_t *host_config, json_t *
 		reply_err(r, &err);
 		return;
 	}
-	reply_json(r, 201, json_pack("{s:s, s:o}", "Id", c->id, "Warnings", warnings));
+	body = json_pack("{s:s, s:o}", "Id", c->id, "Warnings", warnings);
+	if (container_binds_any(c))
+		container_binds_pack(r, c, body);
+	else
+		reply_json(r, 201, body);
 }
 
 static json_t *take(json_t *object, const char *key)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "api/fields.h"
 #include "base/mem.h"
@@ -157,15 +158,52 @@ static bool mode_valid(const char *mode, bool bind, bool *ret_rw)
 	}
 }
 
+static bool is_socket_of_docker(const char *path)
+{
+	return strcmp(path, "/var/run/docker.sock") == 0 || strcmp(path, "/run/docker.sock") == 0;
+}
+
 static const char *alternatives(void)
 {
 	return "Use a named volume, copy the files into the container with docker cp, or set the label "
 	       "run.sockerless.bind=upload to have them copied at each start";
 }
 
-static int add_bind(struct reading *r, const char *source, const char *target, const char *mode, bool rw)
+/* The setting decides; "label" leaves it to each container. */
+static bool uploads(const struct reading *r)
 {
-	if (strcmp(source, "/var/run/docker.sock") == 0 || strcmp(source, "/run/docker.sock") == 0)
+	const char *setting = r->g->config->binds, *label = doc_str(r->labels, "run.sockerless.bind");
+
+	if (!setting || strcmp(setting, "label") == 0)
+		return label && strcmp(label, "upload") == 0;
+	return strcmp(setting, "upload") == 0 && !(label && strcmp(label, "refuse") == 0);
+}
+
+static int add_upload(struct reading *r, const char *source, const char *target, const char *mode, bool rw, bool must_exist)
+{
+	AUTO_FREE char *clean = clean_path(source);
+	struct stat st;
+
+	if (is_socket_of_docker(clean)) {
+		json_array_append_new(r->warnings, json_sprintf("Bind mount of %s has no effect: a container on Cloud Run cannot "
+				      "reach a socket of this machine.", source));
+		return 0;
+	}
+	if (stat(clean, &st) < 0) {
+		if (must_exist)
+			return refuse(r, "invalid mount config for type \"bind\": bind source path does not exist: %s", source);
+		/* dockerd would make an empty folder; the container's own does as well. */
+		return 0;
+	}
+	return add(r, json_pack("{s:s, s:s, s:s, s:s, s:b}", "type", "bind", "source", clean, "target", target, "mode", mode,
+				"rw", rw), false);
+}
+
+static int add_bind(struct reading *r, const char *source, const char *target, const char *mode, bool rw, bool must_exist)
+{
+	if (uploads(r))
+		return add_upload(r, source, target, mode, rw, must_exist);
+	if (is_socket_of_docker(source))
 		return refuse(r, "bind mount of %s is not available: a container on Cloud Run cannot reach a socket of this "
 			      "machine. Give it the address of this gateway in DOCKER_HOST instead", source);
 	return refuse(r, "bind mount of \"%s\" at \"%s\" is not available: a container on Cloud Run cannot see this "
@@ -209,7 +247,7 @@ static int read_bind(struct reading *r, const char *text)
 	if (check_target(r, what, bind ? "bind" : "volume", target) < 0)
 		return -1;
 	if (bind)
-		return add_bind(r, source, target, mode ? mode : "", rw);
+		return add_bind(r, source, target, mode ? mode : "", rw, false);
 	if (source && volume_name_check(source, r->err) < 0)
 		return -1;
 	return add(r, json_pack("{s:s, s:s?, s:s, s:s, s:b, s:b}", "type", "volume", "name", source, "target", target,
@@ -311,7 +349,7 @@ static int read_mount(struct reading *r, json_t *m)
 	if (*source != '/')
 		return refuse(r, "invalid mount config for type \"bind\": invalid mount path: '%s' mount path must be "
 			      "absolute", source);
-	return add_bind(r, source, target, "", !doc_bool(m, "ReadOnly"));
+	return add_bind(r, source, target, "", !doc_bool(m, "ReadOnly"), true);
 }
 
 /* ---- --tmpfs -------------------------------------------------------------------------------------- */

@@ -271,6 +271,66 @@ in_bucket() {
 }
 t "a named volume is a folder of the bucket" in_bucket
 
+uploaded() {
+	gateway_only
+	fresh
+	local dir=$T/tmp/bind id
+	mkdir -p "$dir/sub/empty"
+	echo hello >"$dir/file"
+	printf '#!/bin/sh\necho ran\n' >"$dir/sub/run.sh"
+	chmod 750 "$dir/sub/run.sh"
+	ln -s sub/run.sh "$dir/link"
+	chown -R 1000:1000 "$dir/sub"
+	truncate -s 5M "$dir/sparse"
+	id=$(docker create --label run.sockerless.bind=upload -v "$dir":/in/side:ro -v "$dir/file":/etc/one busybox \
+		sh -c 'cat /in/side/file /etc/one && /in/side/link && stat -c "%a %u" /in/side/sub/run.sh && ls -d /in/side/sub/empty && wc -c </in/side/sparse')
+	local want=$'hello\nhello\nran\n750 1000\n/in/side/sub/empty\n5242880'
+	eq "$want" "$(docker start -a "$id")"
+	# What changes later does not come along; every start begins with the same files.
+	echo changed >"$dir/file"
+	eq "$want" "$(docker start -a "$id")"
+	eq "bind $dir /in/side false rprivate" "$(docker inspect "$id" |
+		jq -r '.[0].Mounts[] | select(.Destination == "/in/side") | "\(.Type) \(.Source) \(.Destination) \(.RW) \(.Propagation)"')"
+	docker rm "$id"
+	eq '' "$(ls "$T/state/pending")"
+	api_is 400 'bind source path does not exist: /not/there' POST /containers/create '{"Image":"busybox","Labels":{"run.sockerless.bind":"upload"},
+		"HostConfig":{"Mounts":[{"Type":"bind","Source":"/not/there","Target":"/x"}]}}'
+	eq '' "$(docker ps -aq)"
+}
+t "host paths are copied for a container that asks for it by label" uploaded
+
+actions_runner() {
+	gateway_only
+	fresh
+	local work=$T/tmp/runner id
+	mkdir -p "$work/_work/_temp/_github_home" "$work/externals/node20" "$work/_work/r/r"
+	echo node >"$work/externals/node20/node"
+	id=$(docker create --name job --label run.sockerless.bind=upload --workdir /__w/r/r --entrypoint tail \
+		-v /var/run/docker.sock:/var/run/docker.sock -v "$work/_work":/__w -v "$work/externals":/__e:ro \
+		-v "$work/_work/_temp":/__w/_temp -v "$work/_work/_actions":/__w/_actions -v "$work/_work/_tool":/__w/_tool \
+		-v "$work/_work/_temp/_github_home":/github/home -v "$work/_work/_temp/_github_workflow":/github/workflow \
+		busybox -f /dev/null 2>"$T/tmp/told")
+	has "$(cat "$T/tmp/told")" 'Bind mount of /var/run/docker.sock has no effect'
+	docker start "$id"
+	eq $'/__w/r/r\nnode' "$(docker exec "$id" sh -c 'pwd; cat /__e/node20/node; test -d /github/home; test -d /__w/_temp/_github_home')"
+	docker rm -f "$id"
+}
+t "actions/runner's mounts" actions_runner
+
+gitlab_runner() {
+	gateway_only
+	fresh
+	local cache=runner-abc-project-1-concurrent-0-cache-3c3f060a0374fc8bc39395164f415a70
+	docker volume create "$cache"
+	docker run --rm -v "$cache":/cache busybox chmod -R 0777 /cache
+	docker run --rm -v "$cache":/cache -v builds:/builds busybox sh -c 'mkdir -p /builds/group/project && echo src >/builds/group/project/main.c'
+	eq src "$(docker run --rm -v "$cache":/cache -v builds:/builds --workdir /builds/group/project busybox cat main.c)"
+	docker run --rm -v "$cache":/cache -v builds:/builds busybox sh -c 'cp /builds/group/project/main.c /cache/cache.zip'
+	docker volume rm builds
+	eq src "$(docker run --rm -v "$cache":/cache busybox cat /cache/cache.zip)"
+}
+t "gitlab-runner's volumes: sources and cache go from container to container" gitlab_runner
+
 usage() {
 	fresh
 	docker volume create used
