@@ -95,7 +95,7 @@ static int choose_n(struct network *net, struct err *err)
 
 int network_init(struct network *net, struct err *err)
 {
-	*net = (struct network){ .hub_ns = -1, .host_rtnl = -1, .next = 2 };
+	*net = (struct network){ .hub_ns = -1, .host_rtnl = -1, .hub_rtnl = -1, .next = 2 };
 	net->host_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (net->host_ns < 0)
 		return err_sys(err, errno, "open the host's network namespace");
@@ -103,8 +103,11 @@ int network_init(struct network *net, struct err *err)
 	if (net->host_rtnl < 0)
 		return -1;
 	net->hub_ns = enter_new(err);
+	if (net->hub_ns >= 0)
+		net->hub_rtnl = rtnl_open(err);
 	go_home(net);
-	if (net->hub_ns < 0)
+	if (net->hub_rtnl < 0 || rtnl_link_up(net->hub_rtnl, "lo", err) < 0 ||
+	    rtnl_addr_add(net->hub_rtnl, "lo", address_of(NETNS_METADATA_ADDRESS), err) < 0)
 		return -1;
 	if (choose_n(net, err) < 0)
 		return err_wrap(err, "network for the tasks");
@@ -123,7 +126,8 @@ void network_release(struct network *net)
 	mem_auto_close(&net->hub_ns);
 	mem_auto_close(&net->host_ns);
 	mem_auto_close(&net->host_rtnl);
-	net->hub_ns = net->host_ns = net->host_rtnl = -1;
+	mem_auto_close(&net->hub_rtnl);
+	net->hub_ns = net->host_ns = net->host_rtnl = net->hub_rtnl = -1;
 }
 
 int netns_reserve(struct network *net, struct netns *ns)
@@ -150,7 +154,8 @@ void netns_unreserve(struct network *net, struct netns *ns)
 	ns->x = 0;
 }
 
-static int listen_metadata(struct err *err)
+/* In the hub. Each task has a listener of its own, for what comes over its link. */
+static int listen_metadata(const char *device, struct err *err)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(80),
 				  .sin_addr = address_of(NETNS_METADATA_ADDRESS) };
@@ -158,8 +163,9 @@ static int listen_metadata(struct err *err)
 
 	if (fd < 0)
 		return err_sys(err, errno, "metadata socket");
-	if (bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 64) < 0) {
-		err_sys(err, errno, "listen on %s:80 in the task", NETNS_METADATA_ADDRESS);
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) < 0 ||
+	    bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 64) < 0) {
+		err_sys(err, errno, "listen on %s:80 for the task", NETNS_METADATA_ADDRESS);
 		close(fd);
 		return -1;
 	}
@@ -176,7 +182,7 @@ static void write_sysctl(const char *path, const char *value)
 	close(fd);
 }
 
-/* In the new namespace: lo, the metadata address and its listener. Returns its rtnetlink socket. */
+/* In the new namespace: lo. Returns its rtnetlink socket. */
 static int furnish(struct netns *ns, struct err *err)
 {
 	AUTO_CLOSE int rtnl = -1;
@@ -185,13 +191,31 @@ static int furnish(struct netns *ns, struct err *err)
 	if (ns->fd < 0)
 		return -1;
 	rtnl = rtnl_open(err);
-	if (rtnl < 0 || rtnl_link_up(rtnl, "lo", err) < 0 ||
-	    rtnl_addr_add(rtnl, "lo", address_of(NETNS_METADATA_ADDRESS), err) < 0)
+	if (rtnl < 0 || rtnl_link_up(rtnl, "lo", err) < 0)
 		return -1;
 	/* Any user may listen on port 80, as in every container platform. */
 	write_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-	ns->metadata_fd = listen_metadata(err);
-	return ns->metadata_fd < 0 ? -1 : steal_fd(&rtnl);
+	return steal_fd(&rtnl);
+}
+
+/* The task's link to the hub, and who listens at its other end. */
+static int connect_metadata(struct network *net, struct netns *ns, int rtnl, struct in_addr task, struct err *err)
+{
+	pthread_mutex_lock(&rtnl_lock);
+	int rc = rtnl_veth_add(rtnl, "meta", ns->device, net->hub_ns, err);
+	if (rc == 0)
+		rc = rtnl_link_up(net->hub_rtnl, ns->device, err);
+	if (rc == 0)
+		rc = rtnl_route_add(net->hub_rtnl, ns->device, task, err);
+	pthread_mutex_unlock(&rtnl_lock);
+	if (rc < 0 || rtnl_link_up(rtnl, "meta", err) < 0 ||
+	    rtnl_route_add(rtnl, "meta", address_of(NETNS_METADATA_ADDRESS), err) < 0)
+		return -1;
+	if (setns(net->hub_ns, CLONE_NEWNET) < 0)
+		return err_sys(err, errno, "enter the hub's network namespace");
+	ns->metadata_fd = listen_metadata(ns->device, err);
+	go_home(net);
+	return ns->metadata_fd < 0 ? -1 : 0;
 }
 
 int netns_make(struct network *net, struct netns *ns, struct err *err)
@@ -215,7 +239,7 @@ int netns_make(struct network *net, struct netns *ns, struct err *err)
 	    rtnl_route_add(rtnl, "eth0", host, err) < 0 ||
 	    rtnl_default_route_add(rtnl, "eth0", host, err) < 0)
 		return -1;
-	return 0;
+	return connect_metadata(net, ns, rtnl, task, err);
 }
 
 void netns_unmake(struct network *net, struct netns *ns)
@@ -224,6 +248,7 @@ void netns_unmake(struct network *net, struct netns *ns)
 		/* Now, and not when the kernel gets to it: the address is about to be used again. */
 		pthread_mutex_lock(&rtnl_lock);
 		rtnl_link_del(net->host_rtnl, ns->device, NULL);
+		rtnl_link_del(net->hub_rtnl, ns->device, NULL);
 		pthread_mutex_unlock(&rtnl_lock);
 	}
 	mem_auto_close(&ns->metadata_fd);

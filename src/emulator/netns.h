@@ -1,11 +1,14 @@
 /* netns - the network of the tasks: one namespace each, and a link to the host.
  *
  *   task namespace                                        host
- *   lo    127.0.0.1, 169.254.169.254 (metadata, port 80)
+ *   lo    127.0.0.1
  *   eth0  169.254.N.x  ===== veth =====  crN-SEQ          route 169.254.N.x -> crN-SEQ
  *         default via 169.254.N.1                         crN: 169.254.N.1 = host_address
+ *                                                         hub
+ *   meta  route 169.254.169.254 == veth == crN-SEQ        169.254.169.254 (metadata, port 80)
  *
- * crN is one end of a veth pair whose other end sits in a namespace that only the emulator holds.
+ * The metadata server is not in the task, whose ports are all its own. crN is one end of a veth pair
+ * whose other end sits in the hub, a namespace that only the emulator holds.
  * So nothing here outlives the emulator's process, whatever kills it: the kernel removes namespaces
  * with their last descriptor or process, links with their namespace, addresses and routes with
  * their link. The name crN is also what keeps two emulators from choosing the same N. */
@@ -21,8 +24,8 @@
 
 struct network {
 	int host_ns;           /* fd of the namespace the emulator lives in */
-	int hub_ns;            /* holds the other end of crN */
-	int host_rtnl;
+	int hub_ns;            /* holds the other end of crN, and where the metadata is served */
+	int host_rtnl, hub_rtnl;
 	int n;
 	char host_address[16]; /* 169.254.N.1 */
 	unsigned next;         /* where the search for a free x begins */
@@ -32,9 +35,9 @@ struct network {
 
 struct netns {
 	int fd;                /* -1: not made */
-	int metadata_fd;       /* listening on 169.254.169.254:80 in there; whoever serves it takes it */
+	int metadata_fd;       /* listening on 169.254.169.254:80 for this task; whoever serves it takes it */
 	int x;
-	char device[16];       /* the host's end */
+	char device[16];       /* the host's end, and the hub's */
 	char address[16];      /* the task's */
 };
 

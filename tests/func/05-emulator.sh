@@ -145,8 +145,6 @@ job_refusals() {
 		"$(one_job "$c" | jq -c '.launchStage="PERHAPS"')"
 	refused 400 INVALID_ARGUMENT "Invalid value at 'job.template.task_count' (TYPE_INT32)" \
 		POST "/v2/$P/jobs?jobId=x" "$(one_job "$c" | jq -c '.template.taskCount="many"')"
-	refused 400 INVALID_ARGUMENT 'NFS volumes are not emulated' POST "/v2/$P/jobs?jobId=x" \
-		"$(one_job "$c" '.volumes=[{name:"v",nfs:{server:"s",path:"/"}}]')"
 	refused 400 INVALID_ARGUMENT 'must have startup probe' POST "/v2/$P/jobs?jobId=x" \
 		"$(one_job "$c" '.containers=[.containers[0]+{name:"a",dependsOn:["b"]}, .containers[0]+{name:"b"}]')"
 	refused 400 INVALID_ARGUMENT 'reserved namespace' POST "/v2/$P/jobs?jobId=x" \
