@@ -187,7 +187,8 @@ before_the_start() {
 	eq replaced "$(docker cp before:/made/here/second - | tar xOf -)"
 	eq one "$(docker cp -L before:/srv/tree/link - | tar xOf -)"
 	docker cp before:/srv/tree back
-	eq "$(sum tree/sparse)" "$(sum back/sparse)"
+	chown 0:0 tree/dir # the client does not keep it
+	diff <(listing tree) <(listing back)
 	docker cp before:/etc/passwd passwd
 	has "$(cat passwd)" app:x:1000
 	eq "$(printf 'one\nran\nreplaced\n1234:4321\n/made/here')" "$(docker start -a before)"
@@ -336,9 +337,9 @@ left_clients() {
 	work
 	up left
 	docker exec left sh -c 'dd if=/dev/zero of=/tmp/big bs=1M count=64' 2>/dev/null
-	for _ in 1 2 3; do
+	for _ in 1 2; do
 		timeout -s KILL 0.3 "$DOCKER" cp left:/tmp/big - 2>/dev/null | (sleep 0.5; cat >/dev/null) || true
-		(head -c 20000000 /dev/zero; sleep 2) | timeout -s KILL 0.3 curl -s -X PUT -T - --unix-socket "$T/docker.sock" \
+		(head -c 20000000 /dev/zero; sleep 0.5) | timeout -s KILL 0.3 curl -s -X PUT -T - --unix-socket "$T/docker.sock" \
 			'http://d/v1.41/containers/left/archive?path=/tmp' || true
 	done
 	until_true 10 eval '! docker exec left ps | grep -v grep | grep -q "sockerless-agent tool"'
