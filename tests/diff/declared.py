@@ -71,6 +71,11 @@ DECLARED = {
         ("*", "*.body.ResolvConfPath"),
         ("*", "*.NetworkSettings.Sandbox*"),
     ],
+    "Files in archives": [
+        ("archive stat*", "*stat.2.size"),
+        ("archive *", "*members.*.2"),
+        ("archive get: a file with a slash behind it", "*.body.message"),
+    ],
     "Sizes": [
         ("list: size*", "*.SizeRw"),
         ("list: size*", "*.SizeRootFs"),
