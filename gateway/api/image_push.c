@@ -47,13 +47,14 @@ static void drop_present(struct push *p)
 	free(p->layers);
 	free(p->ids);
 	free(p->told);
+	free(p->manifest);
+	free(p->manifest_type);
+	free(p->config);
+	free(p->mount_from);
 	p->layers = NULL;
 	p->ids = NULL;
 	p->told = NULL;
-	free(steal_ptr(&p->manifest));
-	free(steal_ptr(&p->manifest_type));
-	free(steal_ptr(&p->config));
-	free(steal_ptr(&p->mount_from));
+	p->manifest = p->manifest_type = p->config = p->mount_from = NULL;
 	json_decref(p->parsed);
 	p->parsed = NULL;
 }

@@ -42,8 +42,8 @@ struct spool *spool_open(struct gateway *g, struct err *err)
 
 	s->fd = -1;
 	if (make_folder(g, &s->dir, err) < 0) {
-		free(steal_ptr(&s->dir));
-		spool_close(s);
+		free(s->dir);
+		free(s);
 		return NULL;
 	}
 	s->path = xasprintf("%s/body", s->dir);

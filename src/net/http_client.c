@@ -256,22 +256,26 @@ void http_call_resume(struct http_call *call)
 static size_t on_read(char *p, size_t size, size_t n, void *ctx)
 {
 	struct http_call *call = ctx;
-	ssize_t got = call->read(call->ctx, p, size * n);
+	ssize_t got;
 
+	call->paused = true; /* it may ask for the resume already */
+	got = call->read(call->ctx, p, size * n);
+	call->paused = got == 0;
 	if (got > 0)
 		return (size_t)got;
-	call->paused = got == 0;
 	call->gave_up = got < 0;
 	return got == 0 ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
 }
 
 static size_t pass_on(struct http_call *call, const char *p, size_t n)
 {
-	int r = call->write(call->ctx, p, n);
+	int r;
 
+	call->paused = true; /* as in on_read */
+	r = call->write(call->ctx, p, n);
+	call->paused = r > 0;
 	if (r == 0)
 		return n;
-	call->paused = r > 0;
 	call->gave_up = r < 0;
 	return r > 0 ? CURL_WRITEFUNC_PAUSE : 0;
 }

@@ -165,6 +165,19 @@ big_image() {
 	case $BUILD${VALGRIND:+san-} in *san-*) return ;; esac
 	[ "$kib" -lt 48000 ] || fail "the gateway has used $kib KiB"
 }
+client_leaves() {
+	gateway_only
+	local n
+	for n in 0.05 0.2 0.5; do
+		curl -s -m $n -o /dev/null --unix-socket "$T/docker.sock" http://docker/v1.41/images/big:1/get || true
+		curl -s -m $n -o /dev/null --unix-socket "$T/docker.sock" -X POST -H "$tar_type" --data-binary "@$T/big.tar" \
+			"http://docker/v1.41/images/create?fromSrc=-" || true
+		curl -s -m $n -o /dev/null --unix-socket "$T/docker.sock" -X POST -H "$tar_type" --data-binary "@$T/big.tar" \
+			http://docker/v1.41/images/load || true
+	done
+	until_true 20 no_temporary_files
+}
+no_temporary_files() { [ -z "$(find "$T/state/images.tmp" -mindepth 1)" ]; }
 temporary_files() {
 	gateway_only
 	eq "" "$(find "$T/state/images.tmp" -mindepth 1)"
@@ -176,6 +189,7 @@ no_repository() {
 	has "$(api POST /images/load -H "$tar_type" --data-binary "@$T/a.tar")" "store the image in 127.0.0.1:1/nowhere"
 }
 t "a large image passes through" big_image
+t "a client that leaves takes its work with it" client_leaves
 t "no file is left" temporary_files
 t "a repository that does not answer is told" no_repository
 

@@ -267,3 +267,112 @@ Test(http_client, a_given_ca_stands_alone)
 	free(good.body);
 	stop();
 }
+
+/* ---- bodies that flow ---- */
+
+struct flow {
+	struct result res; /* first: cb's ctx is also that of read and write */
+	struct http_call *call;
+	size_t got, given, size, pauses;
+	bool give_up;
+};
+
+static int take(void *ctx, const void *p, size_t n)
+{
+	struct flow *f = ctx;
+
+	if (f->give_up)
+		return -1;
+	if (f->pauses++ % 2 == 0) { /* every piece is refused once */
+		http_call_resume(f->call);
+		return 1;
+	}
+	f->got += n;
+	return 0;
+}
+
+static ssize_t give(void *ctx, void *p, size_t n)
+{
+	struct flow *f = ctx;
+	size_t left = f->size - f->given;
+
+	if (f->give_up)
+		return -1;
+	if (f->pauses++ % 2 == 0) {
+		http_call_resume(f->call);
+		return 0;
+	}
+	n = n < left ? n : left;
+	memset(p, 'x', n);
+	f->given += n;
+	return (ssize_t)n;
+}
+
+static void flow_start(struct flow *f, const char *method, const char *path)
+{
+	char full[200];
+	struct http_call_options opt = {.method = method, .url = full, .timeout_ms = 10000, .stall_ms = 5000,
+					.body_len = f->size, .read = f->size ? give : NULL, .write = take};
+
+	snprintf(full, sizeof(full), "%s%s", url, path);
+	f->call = http_client_start(client, &opt, on_result, &f->res, NULL);
+	cr_assert_not_null(f->call);
+}
+
+Test(http_client, a_body_flows_and_waits_when_told)
+{
+	struct flow down = {0}, up = {.size = 300000};
+
+	start();
+	flow_start(&down, "GET", "/big");
+	flow_start(&up, "PUT", "/echo");
+	run_until(down.res.done && up.res.done);
+	cr_expect_eq(down.res.status, 200);
+	cr_expect_eq(down.got, 100000);
+	cr_expect(down.pauses >= 2);
+	cr_expect_eq(up.res.status, 200, "%s", up.res.err.msg);
+	cr_expect_eq(up.given, 300000);
+	cr_expect_eq(up.got, 300000);
+	cr_expect_eq(down.res.len, 0);
+	free(down.res.body);
+	free(up.res.body);
+	stop();
+}
+
+Test(http_client, an_answer_that_is_no_success_does_not_flow)
+{
+	struct flow f = {0};
+
+	start();
+	flow_start(&f, "GET", "/nothing");
+	run_until(f.res.done);
+	cr_expect_eq(f.res.status, 404);
+	cr_expect_eq(f.got, 0);
+	cr_expect_str_eq(f.res.body, "{}");
+	free(f.res.body);
+	stop();
+}
+
+Test(http_client, whoever_gives_up_in_the_middle_hears_of_it)
+{
+	struct flow down = {.give_up = true}, up = {.size = 300000, .give_up = true};
+
+	start();
+	flow_start(&down, "GET", "/big");
+	flow_start(&up, "PUT", "/echo");
+	run_until(down.res.done && up.res.done);
+	cr_expect_eq(down.res.err.kind, ERR_SYSTEM);
+	cr_expect_eq(up.res.err.kind, ERR_SYSTEM);
+	stop();
+}
+
+Test(http_client, a_client_may_be_freed_with_a_resume_on_its_way)
+{
+	struct flow f = {0};
+
+	start();
+	flow_start(&f, "GET", "/big");
+	run_until(f.pauses > 0);
+	stop();
+	cr_expect_not(f.res.done);
+}
