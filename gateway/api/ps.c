@@ -91,16 +91,18 @@ static int add_column(struct parse *p, const char *name, size_t n, const char *h
 	return 0;
 }
 
-/* "pid,user=WHO": a header takes all that follows. */
+/* "pid,user=WHO" */
 static int add_list(struct parse *p, const char *list)
 {
 	p->user_format = true;
 	while (*list) {
-		size_t n = strcspn(list, ",=");
+		size_t n = strcspn(list, ","), name = strcspn(list, ",=");
+		AUTO_FREE char *header = list[name] == '=' ? xstrndup(list + name + 1, n - name - 1) : NULL;
 
-		if (list[n] == '=')
-			return add_column(p, list, n, list + n + 1);
-		if (n && add_column(p, list, n, NULL) < 0)
+		/* dockerd would take another column for the PIDs. */
+		if (header && strncmp(header, "PID", 3) == 0 && strncmp(list, "pid=", 4) != 0)
+			return err_set(p->err, ERR_SYSTEM, "specifying \"%.*s\" is not allowed", (int)n, list);
+		if (name && add_column(p, list, name, header) < 0)
 			return -1;
 		list += n + (list[n] == ',');
 	}
