@@ -398,8 +398,6 @@ static json_t *text_cell(json_t *row, enum kind kind)
 		return *text_of(row, "args", "") ? json_string(doc_str(row, "args")) : json_sprintf("[%s]", comm);
 	case TTY:
 		return json_string(text_of(row, "tty", "?"));
-	case TPGID:
-		return json_string("-1");
 	case PSR:
 		return json_string("0");
 	default:
@@ -410,7 +408,7 @@ static json_t *text_cell(json_t *row, enum kind kind)
 static const char *number_key(enum kind kind)
 {
 	static const char *const keys[] = {
-		[PID] = "pid", [PPID] = "ppid", [PGID] = "pgid", [SID] = "sid", [UID] = "uid", [GID] = "gid",
+		[PID] = "pid", [PPID] = "ppid", [PGID] = "pgid", [SID] = "sid", [TPGID] = "tpgid", [UID] = "uid", [GID] = "gid",
 		[VSZ] = "vsz_kb", [RSS] = "rss_kb", [NICE] = "nice", [THREADS] = "threads",
 	};
 
@@ -453,7 +451,7 @@ static bool format_number(char out[CELL_MAX], json_t *row, enum kind kind, int64
 	case LSTART:
 		return format_time(out, "%a %b %e %H:%M:%S %Y", start), true;
 	case STAT:
-		return snprintf(out, CELL_MAX, "%s", text_of(row, "state", "?")) > 0;
+		return snprintf(out, CELL_MAX, "%s", text_of(row, "stat", text_of(row, "state", "?"))) > 0;
 	case STATE:
 		return snprintf(out, CELL_MAX, "%.1s", text_of(row, "state", "?")) > 0;
 	default:

@@ -62,7 +62,20 @@ static json_t *pids_of(json_t *sample)
 	return o;
 }
 
-/* The tool gives rows of {major, minor, op, value} by bytes alone; what the kernel does not say is an empty list. */
+/* {major, minor, op, value} of the tool's rows, which have bytes and operations. */
+static json_t *blkio_rows(json_t *rows, const char *value)
+{
+	json_t *list = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+		json_array_append_new(list, json_pack("{s:O?, s:O?, s:O?, s:O?}", "major", json_object_get(row, "major"), "minor",
+						      json_object_get(row, "minor"), "op", json_object_get(row, "op"), "value",
+						      json_object_get(row, value)));
+	return list;
+}
+
+/* What the kernel does not say is an empty list. */
 static json_t *blkio_of(json_t *sample)
 {
 	static const char *const lists[] = {
@@ -73,10 +86,10 @@ static json_t *blkio_of(json_t *sample)
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		json_object_set_new(o, lists[i], sample ? json_array() : json_null());
-	if (json_is_array(rows))
-		json_object_set(o, lists[0], rows);
-	else if (json_is_object(rows))
-		json_object_update_existing(o, rows);
+	if (sample) {
+		json_object_set_new(o, lists[0], blkio_rows(rows, "bytes"));
+		json_object_set_new(o, lists[1], blkio_rows(rows, "ops"));
+	}
 	return o;
 }
 

@@ -12,10 +12,10 @@ static json_t *processes(void)
 {
 	json_t *list = json_loads(
 		"[{\"pid\":7,\"ppid\":1,\"uid\":1000,\"gid\":1000,\"user\":\"app\",\"group\":\"app\",\"sid\":7,\"pgid\":7,\"tty\":\"?\","
-		"\"state\":\"Ss\",\"nice\":0,\"threads\":1,\"vsz_kb\":2268,\"rss_kb\":1376,\"utime_ticks\":6150,\"stime_ticks\":50,"
+		"\"tpgid\":-1,\"state\":\"S\",\"stat\":\"Ss\",\"nice\":0,\"threads\":1,\"vsz_kb\":2268,\"rss_kb\":1376,\"utime_ticks\":6150,\"stime_ticks\":50,"
 		"\"start_unix\":999996400,\"pcpu\":7.26,\"pmem\":0.04,\"comm\":\"sh\",\"args\":\"sh -c x\"},"
 		" {\"pid\":9,\"ppid\":7,\"uid\":0,\"gid\":0,\"user\":\"root\",\"group\":\"root\",\"sid\":7,\"pgid\":9,\"tty\":\"pts/0\","
-		"\"state\":\"RN+\",\"nice\":5,\"threads\":3,\"vsz_kb\":9000,\"rss_kb\":20,\"utime_ticks\":0,\"stime_ticks\":0,"
+		"\"tpgid\":9,\"state\":\"R\",\"stat\":\"RN+\",\"nice\":5,\"threads\":3,\"vsz_kb\":9000,\"rss_kb\":20,\"utime_ticks\":0,\"stime_ticks\":0,"
 		"\"start_unix\":999827200,\"pcpu\":0,\"pmem\":0,\"comm\":\"sleep\",\"args\":\"\"}]", 0, NULL);
 
 	cr_assert_not_null(list);

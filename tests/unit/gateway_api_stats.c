@@ -6,18 +6,27 @@
 
 static json_t *sample(int n)
 {
-	return json_pack("{s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:I, s:i, s:i, s:{s:i}}, s:{s:i, s:i}, s:[], "
+	return json_pack("{s:I, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:I, s:i, s:i, s:{s:i}}, s:{s:i, s:i}, s:[{s:i, s:i, s:s, s:i, s:i}], "
 			 "s:{s:{s:i}}}",
 			 "read_ns", (json_int_t)n * 1000000000, "cpu", "usage_ns", 100 * n, "user_ns", 70 * n, "system_ns", 30 * n,
 			 "periods", 1, "throttled_periods", 2, "throttled_ns", 3, "online", 2, "system_ns_total", 1000 * n, "memory",
 			 "usage", 500, "limit", (json_int_t)4000, "max_usage", 0, "failcnt", 0, "stats", "inactive_file", 17, "pids",
-			 "current", 4, "limit", 0, "blkio", "networks", "eth0", "rx_bytes", 5);
+			 "current", 4, "limit", 0, "blkio", "major", 8, "minor", 1, "op",
+			 "read", "bytes", 4096, "ops", 2, "networks", "eth0", "rx_bytes", 5);
 }
 
 static json_int_t number(json_t *o, const char *a, const char *b, const char *c)
 {
 	o = json_object_get(json_object_get(o, a), b);
 	return json_integer_value(c ? json_object_get(o, c) : o);
+}
+
+static json_int_t blkio(json_t *o, const char *list)
+{
+	json_t *row = json_array_get(json_object_get(json_object_get(o, "blkio_stats"), list), 0);
+
+	cr_expect_str_eq(json_string_value(json_object_get(row, "op")), "read");
+	return json_integer_value(json_object_get(row, "value"));
 }
 
 Test(stats, two_samples_make_a_difference)
@@ -41,7 +50,8 @@ Test(stats, two_samples_make_a_difference)
 	cr_expect_null(json_object_get(json_object_get(o, "memory_stats"), "max_usage"));
 	cr_expect_eq(number(o, "pids_stats", "current", NULL), 4);
 	cr_expect_eq(number(o, "networks", "eth0", "rx_bytes"), 5);
-	cr_expect(json_is_array(json_object_get(json_object_get(o, "blkio_stats"), "io_service_bytes_recursive")));
+	cr_expect_eq(blkio(o, "io_service_bytes_recursive"), 4096);
+	cr_expect_eq(blkio(o, "io_serviced_recursive"), 2);
 	cr_expect_null(json_object_get(o, "os_type"));
 	json_decref(o);
 	json_decref(one);
