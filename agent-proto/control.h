@@ -40,7 +40,8 @@ struct exit_status {
 	bool pipes_held;          /* a descendant still held stdout or stderr when we closed them (R13) */
 	uint64_t final_offset;    /* of the output stream: exit may be reported once these are written */
 	int64_t started_ns, finished_ns; /* wall clock; started 0 if it never ran */
-	char *error;              /* why it could not start (code 125, 126 or 127), or NULL; ours */
+	char *error;              /* why it could not start (code 125, 126 or 127), or NULL; ours. With a
+				   * started_ns: why main could not be started again (code: of its last run) */
 };
 
 struct proc_row {                 /* one row of the exec table, as HELLO lists it */

@@ -567,7 +567,7 @@ bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret
 
 	*ret_pid = t->main_pid;
 	*ret_started_ns = t->main_started_ns;
-	return ch && (ch->exited ? !ch->status.error : t->main_pid != 0);
+	return ch && (ch->exited ? !ch->status.error || ch->status.started_ns : t->main_pid != 0);
 }
 
 uint32_t tunnel_main_restarts(const struct tunnel *t)

@@ -499,7 +499,7 @@ void start_main_exited(struct start *st, struct container *c, const struct exit_
 {
 	struct err err = { 0 };
 
-	if (!status->error) {
+	if (!status->error || status->started_ns) { /* an error besides: a later run could not be started */
 		started(st, c, 0, status->started_ns);
 		return;
 	}
