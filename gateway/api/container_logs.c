@@ -4,6 +4,7 @@
  * When the gateway has nothing of a container that did run (its disk is new), Cloud Logging is asked
  * once and what it has goes into the log, which then answers as always. */
 #include "state/logs.h"
+#include "state/network.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -241,7 +242,8 @@ static bool needs_history(struct container *c)
 {
 	struct log *log = container_log(c, NULL);
 
-	return c->state == CONTAINER_EXITED && c->runs > 0 && c->job && c->execution && log && !log_has_output(log);
+	return c->state == CONTAINER_EXITED && c->runs > 0 && c->job && c->execution && log && !log_has_output(log) &&
+	       !network_shared_with(c); /* the task's history is mostly another container's */
 }
 
 /* ---- the request --------------------------------------------------------------------------------- */

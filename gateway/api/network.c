@@ -16,7 +16,7 @@
 #include "state/network.h"
 
 #define SHORT_ID 12
-#define ALIASES_AS_GIVEN_SINCE 45 /* before, the short ID was among them */
+#define ALIASES_AS_GIVEN_SINCE 45
 
 /* ---- a container's side ----------------------------------------------------------------------------- */
 
@@ -27,19 +27,34 @@ static json_t *or_null(json_t *object, const char *key)
 	return v ? json_deep_copy(v) : json_null();
 }
 
-/* Under which names others would find it, were there a way to reach it. */
-static json_t *names(const struct container *c, json_t *settings, bool all)
+/* Under which names others would find it, were there a way to reach it: its name, the aliases, the short ID. */
+static json_t *names(const struct container *c, json_t *settings, bool own_name, bool short_id)
 {
-	json_t *given = json_object_get(settings, "Aliases"), *list = json_array(), *v;
+	json_t *list = own_name ? json_pack("[o]", reply_string(c->name)) : json_array(), *v;
 	size_t i;
 
-	if (all)
-		json_array_append_new(list, reply_string(c->name));
-	json_array_foreach(given, i, v)
-		if (json_is_string(v))
+	json_array_foreach(json_object_get(settings, "Aliases"), i, v)
+		if (json_is_string(v) && strncmp(json_string_value(v), c->id, SHORT_ID) != 0)
 			json_array_append(list, v);
-	json_array_append_new(list, json_stringn(c->id, SHORT_ID));
+	if (short_id)
+		json_array_append_new(list, json_stringn(c->id, SHORT_ID));
 	return list;
+}
+
+/* Before 1.45 the short ID was among them, from the first start or from docker network connect on. */
+static json_t *aliases(const struct request *r, const struct container *c, json_t *settings, bool begun)
+{
+	bool old = r->version < ALIASES_AS_GIVEN_SINCE;
+	json_t *given = json_object_get(settings, "Aliases"), *list, *v;
+	size_t i;
+
+	json_array_foreach(given, i, v)
+		begun = begun || (json_is_string(v) && strncmp(json_string_value(v), c->id, SHORT_ID) == 0);
+	list = names(c, settings, false, old && begun);
+	if (json_array_size(list) > 0 || json_is_array(given))
+		return list;
+	json_decref(list);
+	return json_null();
 }
 
 static json_t *endpoint(const struct request *r, const struct container *c, const struct network *n, json_t *settings,
@@ -54,12 +69,11 @@ static json_t *endpoint(const struct request *r, const struct container *c, cons
 	o = json_pack("{s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i}", "IPAMConfig",
 		      brief ? json_null() : or_null(settings, "IPAMConfig"), "Links",
 		      brief ? json_null() : or_null(settings, "Links"), "Aliases",
-		      named && r->version < ALIASES_AS_GIVEN_SINCE ? names(c, settings, false)
-			      : brief ? json_null() : or_null(settings, "Aliases"),
+		      brief ? json_null() : aliases(r, c, settings, named),
 		      "MacAddress", "", "DriverOpts", brief ? json_null() : or_null(settings, "DriverOpts"),
 		      "NetworkID", n && begun ? n->id : "", "EndpointID", endpoint_id, "Gateway", "", "IPAddress", "",
 		      "IPPrefixLen", 0, "IPv6Gateway", "", "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0);
-	json_object_set_new(o, "DNSNames", named && *endpoint_id ? names(c, settings, true) : json_null());
+	json_object_set_new(o, "DNSNames", named && *endpoint_id ? names(c, settings, true, true) : json_null());
 	json_object_set_new(o, "GwPriority", json_integer(json_integer_value(json_object_get(settings, "GwPriority"))));
 	return o;
 }

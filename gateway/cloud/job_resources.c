@@ -14,8 +14,6 @@
 
 #define MIB (1024LL * 1024)
 #define NANO 1000000000LL
-#define SIDECAR_CPU 1
-#define TASK_CPU_MAX 8 /* of all containers of a task together */
 #define GPU_CPU_MIN 4
 #define GPU_MEMORY_MIN_MIB 16384
 #define N(a) (sizeof(a) / sizeof((a)[0]))

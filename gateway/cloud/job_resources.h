@@ -12,6 +12,9 @@
 struct config;
 struct container;
 
+#define SIDECAR_CPU 1
+#define TASK_CPU_MAX 8 /* of all containers of a task together */
+
 struct job_resources {
 	int cpu;                  /* whole CPUs */
 	int64_t memory_mib;

@@ -141,7 +141,8 @@ static void add_limits(json_t *spec, const struct container *c)
 					    json_integer_value(json_object_get(limit, "Hard"))));
 }
 
-static json_t *agent_spec(const struct config *cfg, const struct container *c, const struct strv *argv_inside)
+/* waits: others run in its task, and the gateway tells the agent when it may leave. */
+static json_t *agent_spec(const struct config *cfg, const struct container *c, bool waits, const struct strv *argv_inside)
 {
 	json_t *size = json_object_get(c->host_config, "ConsoleSize");
 	json_int_t rows = json_integer_value(json_array_get(size, 0));
@@ -149,14 +150,16 @@ static json_t *agent_spec(const struct config *cfg, const struct container *c, c
 	const char *user = get_string(c->config, "User");
 	const char *workdir = get_string(c->config, "WorkingDir");
 	const char *stop_signal = get_string(c->config, "StopSignal");
-	json_t *spec = json_pack("{s:b, s:b, s:b, s:o, s:i}", "tty", c->tty, "openStdin",
+	json_t *spec = json_pack("{s:b, s:b, s:b, s:o, s:I}", "tty", c->tty, "openStdin",
 				 c->open_stdin, "stdinOnce", c->stdin_once, "env", process_env(c),
-				 "lingerMs", JOB_SPEC_LINGER_MS);
+				 "lingerMs", waits ? (json_int_t)cfg->task_timeout_ms : (json_int_t)JOB_SPEC_LINGER_MS);
 
 	if (c->hold)
 		json_object_set_new(spec, "hold", json_true());
 	/* --rm removes the container at its end: nobody can ask for its files any more. */
-	if (cfg->exit_stay_ms > 0 && !c->auto_remove)
+	if (waits)
+		json_object_set_new(spec, "stayMs", json_integer(cfg->task_timeout_ms));
+	else if (cfg->exit_stay_ms > 0 && !c->auto_remove)
 		json_object_set_new(spec, "stayMs", json_integer(cfg->exit_stay_ms));
 	json_object_set_new(spec, "restart", policy_spec(c)); /* NULL: no key */
 	if (*user)
@@ -244,7 +247,7 @@ static bool argv_fits(const struct strv *argv)
 }
 
 static json_t *main_container(const struct config *cfg, const struct container *c, const struct job_resources *size,
-			      struct err *err)
+			      bool waits, struct err *err)
 {
 	json_t *env, *spec, *args = json_pack("[s]", "run");
 	struct strv argv = {0};
@@ -257,7 +260,7 @@ static json_t *main_container(const struct config *cfg, const struct container *
 		for (size_t i = 0; i < argv.n; i++)
 			json_array_append_new(args, json_string(argv.v[i]));
 	}
-	spec = agent_spec(cfg, c, fits ? NULL : &argv);
+	spec = agent_spec(cfg, c, waits, fits ? NULL : &argv);
 	strv_release(&argv);
 	env = agent_env(cfg, c, spec, err);
 	json_decref(spec);
@@ -336,28 +339,84 @@ static json_t *task_template(const struct config *cfg, const struct container *c
 	return t;
 }
 
-json_t *job_spec_build(const struct config *cfg, const struct container *c, struct err *err)
+/* One of the task's user containers, and its volumes beside those of the others. */
+static json_t *user_container(const struct config *cfg, const struct container *c, const char *name, bool waits,
+			      json_t *volumes, struct job_resources *ret_size, struct err *err)
+{
+	json_t *container, *own, *mounts, *v;
+	size_t i;
+
+	if (job_resources_pick(cfg, c, ret_size, err) < 0)
+		return NULL;
+	container = main_container(cfg, c, ret_size, waits, err);
+	if (!container)
+		return NULL;
+	own = json_array();
+	mounts = json_array();
+	job_volumes_add(cfg, c, own, mounts);
+	if (strcmp(name, JOB_SPEC_MAIN) != 0) {
+		json_object_set_new(container, "name", json_string(name));
+		json_array_foreach(own, i, v)
+			json_object_set_new(v, "name", json_sprintf("%s-%s", name, get_string(v, "name")));
+		json_array_foreach(mounts, i, v)
+			json_object_set_new(v, "name", json_sprintf("%s-%s", name, get_string(v, "name")));
+	}
+	if (is_sidecar(cfg)) {
+		v = volume_mounts();
+		json_array_extend(v, mounts);
+		json_decref(mounts);
+		mounts = v;
+		json_object_set_new(container, "dependsOn", json_pack("[s]", JOB_SPEC_SIDECAR));
+	}
+	json_array_extend(volumes, own);
+	json_decref(own);
+	if (json_array_size(mounts))
+		json_object_set(container, "volumeMounts", mounts);
+	json_decref(mounts);
+	return container;
+}
+
+static json_t *all_containers(const struct config *cfg, const struct container *c, struct container *const *members,
+			      json_t *volumes, struct job_resources *ret_size, struct err *err)
+{
+	bool shared = members && members[0];
+	json_t *containers = json_array(), *one = user_container(cfg, c, JOB_SPEC_MAIN, shared, volumes, ret_size, err);
+	int cpus = ret_size->cpu + (is_sidecar(cfg) ? SIDECAR_CPU : 0);
+
+	for (size_t i = 0; one && shared && members[i]; i++) {
+		AUTO_FREE char *name = xasprintf("shared-%.12s", members[i]->id);
+		struct job_resources size;
+
+		json_array_append_new(containers, one);
+		one = user_container(cfg, members[i], name, false, volumes, &size, err);
+		cpus += one ? size.cpu : 0;
+	}
+	if (one)
+		json_array_append_new(containers, one);
+	if (one && is_sidecar(cfg))
+		json_array_append_new(containers, sidecar_container(cfg));
+	if (one && (!shared || cpus <= TASK_CPU_MAX))
+		return containers;
+	if (one)
+		err_set(err, ERR_INVALID, "the containers that share the network of %s want %d CPUs together: a Cloud Run task "
+			"has %d", c->name, cpus, TASK_CPU_MAX);
+	json_decref(containers);
+	return NULL;
+}
+
+json_t *job_spec_build(const struct config *cfg, const struct container *c, struct container *const *members,
+		       struct err *err)
 {
 	char created[CLOCK_RFC3339_MAX], short_id[SHORT_ID + 1], instance[LABEL_MAX + 1];
-	json_t *containers, *main, *volumes, *mounts, *job;
-	struct job_resources size;
+	json_t *containers, *volumes, *job;
+	struct job_resources size = {0};
 
 	assert(c->image_ref && c->name);
-	if (job_resources_pick(cfg, c, &size, err) < 0)
-		return NULL;
-	main = main_container(cfg, c, &size, err);
-	if (!main)
-		return NULL;
-	containers = json_pack("[o]", main);
 	volumes = is_sidecar(cfg) ? agent_volume() : json_array();
-	mounts = is_sidecar(cfg) ? volume_mounts() : json_array();
-	job_volumes_add(cfg, c, volumes, mounts);
-	if (json_array_size(mounts))
-		json_object_set(main, "volumeMounts", mounts);
-	json_decref(mounts);
-	if (is_sidecar(cfg)) {
-		json_object_set_new(main, "dependsOn", json_pack("[s]", JOB_SPEC_SIDECAR));
-		json_array_append_new(containers, sidecar_container(cfg));
+	containers = all_containers(cfg, c, members, volumes, &size, err);
+	if (!containers) {
+		json_decref(volumes);
+		return NULL;
 	}
 	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, c->id);
 	instance_label(instance);

@@ -7,6 +7,9 @@
  *     containers[1] sockerless-agent  puts the agent on the shared volume, then answers on TCP 9112
  *     volumes[0] sockerless         emptyDir in memory, mounted at /sockerless in both
  *
+ * Members (containers that share c's network; NULL-terminated list, or NULL) come after main, each like it with
+ * the name shared-<short ID>; then the first agent stays after its main's end until it is told to leave.
+ *
  * The agent gets the original argv in its arguments ("run -- argv..."), or in its specification when
  * that is too long; user, working directory, environment and terminal always come in the
  * specification, because a Job has no field for most of them and starts the agent before them.
@@ -43,7 +46,8 @@ struct container;
 
 /* The body of jobs.create, a new reference; never has a name (the job id is in the URL). ERR_INVALID
  * with Docker's sentence when CPU or memory is beyond what Cloud Run has. */
-json_t *job_spec_build(const struct config *cfg, const struct container *c, struct err *err);
+json_t *job_spec_build(const struct config *cfg, const struct container *c, struct container *const *members,
+		       struct err *err);
 
 /* Where this container's agent calls: the callback URL's own path, or /internal/v1/agent/connect when it
  * has none, and ?id=. NULL without a callback URL. Caller frees. */

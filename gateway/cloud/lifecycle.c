@@ -15,6 +15,7 @@
 #include "cloud/lifecycle_ops.h"
 #include "cloud/policy.h"
 #include "cloud/run.h"
+#include "cloud/shared_task.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
@@ -317,7 +318,7 @@ int lifecycle_kill(struct lifecycle *l, struct container *c, int signal, struct 
 	if (c->tunnel) {
 		if (tunnel_signal(c->tunnel, 1, signal, err) < 0)
 			return -1;
-	} else if (signal == 9 || signal == 15) {
+	} else if ((signal == 9 || signal == 15) && !network_shared_with(c)) {
 		cancel_execution(slot_get(l, c->id), c);
 	} else {
 		return err_set(err, ERR_UNAVAILABLE,
@@ -426,6 +427,7 @@ void run_ended(struct lifecycle *l, struct container *c)
 {
 	ports_close(l->g->ports, c);
 	networks_emit(l->g->networks, c, "disconnect");
+	shared_task_settle(l->g, c);
 }
 
 /* ---- what the agent tells ------------------------------------------------------------------------- */
@@ -453,6 +455,8 @@ static void on_agent_up(void *ctx, struct container *c)
 	struct lifecycle *l = ctx;
 	struct slot *s = slot_find(l, c->id);
 
+	if (c->state == CONTAINER_EXITED)
+		shared_task_settle(l->g, c); /* it may have been away when the last of them ended */
 	if (s)
 		watch_end(s);
 	if (s && s->start) {

@@ -85,5 +85,6 @@ void thaw_for_signal(struct slot *s, struct container *c);     /* paused no more
 /* watch.c */
 void watch_begin(struct slot *s, uint64_t first_ms);           /* first look after so long */
 void watch_end(struct slot *s);
+void run_lost(struct slot *s, struct container *c, int code, const char *how); /* ended without its agent's word */
 
 #endif

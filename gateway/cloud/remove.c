@@ -15,8 +15,10 @@
 #include "net/defer.h"
 #include "state/container.h"
 #include "state/exec.h"
+#include "state/network.h"
 #include "state/volume.h"
 
+#define SIGNAL_KILL 9
 #define KILL_GRACE_MS 10000    /* from SIGKILL to going on without the agent's word */
 #define LEAVE_GRACE_MS 2000    /* from the container's end to its agent hanging up */
 
@@ -121,7 +123,7 @@ static bool await_agents_leave(struct removal *r, struct container *c)
 
 	if (r->agent_awaited || c->state == CONTAINER_RUNNING || !c->tunnel || !tunnel_is_up(c->tunnel))
 		return false;
-	if (tunnel_leave(c->tunnel, &err) < 0)
+	if ((c->staged_run && tunnel_signal(c->tunnel, 1, SIGNAL_KILL, &err) < 0) || tunnel_leave(c->tunnel, &err) < 0)
 		log_warn("an agent is not told to leave", "container=%.12s error=\"%s\"", c->id, err.msg);
 	r->agent_awaited = true;
 	r->timer = timer_start(r->slot->l->g->loop, LEAVE_GRACE_MS, proceed, r);
@@ -143,7 +145,7 @@ static void delete_job(struct removal *r)
 
 	if (c && await_agents_leave(r, c))
 		return;
-	if (!c || !c->job) {
+	if (!c || !c->job || network_shared_with(c)) { /* a shared job is its owner's */
 		forget(r);
 		return;
 	}

@@ -18,6 +18,7 @@
 #include "cloud/lifecycle_ops.h"
 #include "cloud/prepare.h"
 #include "cloud/run.h"
+#include "cloud/shared_task.h"
 #include "cloud/storage.h"
 #include "gateway.h"
 #include "net/defer.h"
@@ -43,6 +44,7 @@ struct start {
 	struct timer *poll;
 	uint64_t poll_ms;                  /* doubles up to SOCKERLESS_POLL_INTERVAL */
 	uint64_t running_since_ms, ended_since_ms;
+	bool joined;                       /* the job is another container's (shared_task.h) */
 	bool replaced_job;                 /* a leftover job was deleted once */
 	bool finished;
 	struct lifecycle_wait *waits;
@@ -101,7 +103,7 @@ static void fail(struct start *st, int exit_code, const struct err *why)
 	s->dial = NULL;
 	if (c)
 		ports_close(g->ports, c);
-	if (st->step > DELETE_OLD)
+	if (st->step > DELETE_OLD && !st->joined)
 		run_delete_job(g->cloud, st->job, on_job_deleted, xstrdup(st->job));
 	if (c && exit_code == 128 && again_after_failed_start(s, c)) {
 		start_end(st, why);
@@ -216,16 +218,20 @@ static void create_job(struct start *st)
 {
 	struct gateway *g = gateway_of(st);
 	struct container *c = slot_container(st->slot);
+	AUTO_FREE struct container **staged = shared_task_staged(g, c);
 	struct err err = { 0 };
+	bool bucket = job_volumes_need_bucket(c);
 	json_t *job;
 
-	if (job_volumes_need_bucket(c) && !storage_bucket_is_known(g->cloud)) {
+	for (size_t i = 0; staged[i]; i++)
+		bucket = bucket || job_volumes_need_bucket(staged[i]);
+	if (bucket && !storage_bucket_is_known(g->cloud)) {
 		st->call = storage_ensure_bucket(g->cloud, on_bucket, st);
 		return;
 	}
 	st->step = CREATE_JOB;
 	c->hold = prepare_needed(g, c);
-	job = job_spec_build(g->config, c, &err);
+	job = job_spec_build(g->config, c, staged, &err);
 	if (!job) {
 		fail(st, 128, &err);
 		return;
@@ -515,7 +521,12 @@ static struct start *start_new(struct slot *s, const struct container *c)
 	struct start *st = xcalloc(1, sizeof(*st));
 
 	st->slot = s;
-	snprintf(st->job, sizeof(st->job), "sockerless-%.12s", c->id);
+	st->joined = network_shared_with(c) != NULL;
+	if (st->joined)
+		snprintf(st->job, sizeof(st->job), "%s", c->job ? c->job : "");
+	else
+		snprintf(st->job, sizeof(st->job), "sockerless-%.12s", c->id);
+	st->execution = st->joined ? xstrdup(c->execution) : NULL;
 	s->start = st;
 	return st;
 }
@@ -526,13 +537,43 @@ static int take_networks(struct slot *s, struct container *c, struct err *err)
 	struct gateway *g = s->l->g;
 	struct err failed = {0};
 
-	if (networks_check_start(g->networks, c, err) == 0 && ports_open(g->ports, c, err) == 0)
+	if (network_shared_with(c) ? shared_task_join(g, c, err) != NULL
+				   : networks_check_start(g->networks, c, err) == 0 && ports_open(g->ports, c, err) == 0)
 		return 0;
 	if (container_set_start_failed(c, 128, err->msg, &failed) < 0)
 		log_error("failed start cannot be stored", "container=%.12s error=\"%s\"", s->id, failed.msg);
 	if (c->auto_remove && !s->removal)
 		removal_automatic(s, c);
 	return -1;
+}
+
+static void on_joined(void *ctx)
+{
+	struct start *st = ctx;
+
+	st->poll = NULL;
+	start_agent_up(st, slot_container(st->slot));
+}
+
+/* The agent is there, or calls again, and holds main: it runs in its owner's task. */
+static int join(struct slot *s, struct container *c, struct err *err)
+{
+	struct container *owner = shared_task_join(s->l->g, c, err);
+	char token[ID_HEX_MAX];
+	struct start *st;
+
+	memcpy(token, c->token, sizeof(token));
+	if (!owner || container_set_starting(c, token, err) < 0 ||
+	    container_set_job(c, owner->job, owner->execution, err) < 0)
+		return -1;
+	c->hold = true;
+	st = start_new(s, c);
+	await_agent(st);
+	if (c->tunnel) {
+		timer_cancel(&st->poll);
+		st->poll = timer_start(s->l->g->loop, 0, on_joined, st);
+	}
+	return 0;
 }
 
 int start_begin(struct slot *s, struct container *c, struct err *err)
@@ -547,11 +588,17 @@ int start_begin(struct slot *s, struct container *c, struct err *err)
 		random_hex(token, 64);
 	if (take_networks(s, c, err) < 0)
 		return -1;
+	if (network_shared_with(c))
+		return join(s, c, err);
 	registry_drop(s->l->g->registry, c);
 	dial_stop(s->dial); /* of the former run's agent */
 	s->dial = NULL;
 	if (container_set_starting(c, token, err) < 0)
 		return -1;
+	if (shared_task_stage(s->l, c, err) < 0) {
+		container_set_start_failed(c, 128, err->msg, NULL);
+		return -1;
+	}
 	if (again)
 		delete_old(start_new(s, c));
 	else
@@ -566,7 +613,10 @@ void start_resume(struct slot *s, struct container *c)
 	struct start *st = start_new(s, c);
 
 	ports_reopen(s->l->g->ports, c);
-	if (c->execution) {
+	if (st->joined && !c->execution) {
+		start_abort(st, "the gateway was stopped during the start");
+	} else if (c->execution) {
+		free(st->execution);
 		st->execution = xstrdup(c->execution);
 		c->hold = true; /* perhaps: letting go of what is not held does nothing */
 		await_agent(st);

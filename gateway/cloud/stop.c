@@ -11,6 +11,7 @@
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
+#include "state/network.h"
 
 #define KILL_GRACE_MS 10000     /* from SIGKILL to cancelling the execution */
 #define CANCEL_GRACE_MS 30000   /* from cancelling to giving up */
@@ -82,6 +83,10 @@ void cancel_execution(struct slot *s, struct container *c)
 {
 	if (s->cancel || !c->job || !c->execution)
 		return;
+	if (network_shared_with(c)) { /* others run in it */
+		watch_begin(s, 500);
+		return;
+	}
 	log_info("cancelling the execution", "container=%.12s execution=%s", c->id, c->execution);
 	s->cancel = run_cancel_execution(s->l->g->cloud, c->job, c->execution, on_cancelled, s);
 	watch_begin(s, 500);

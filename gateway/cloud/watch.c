@@ -15,6 +15,7 @@
 #include "net/defer.h"
 #include "state/container.h"
 #include "state/exec.h"
+#include "state/network.h"
 
 #define LOOK_MAX_MS 30000
 #define UNKNOWN_EXIT_CODE 137 /* ended, and nobody can say how: as if killed */
@@ -64,10 +65,8 @@ void watch_begin(struct slot *s, uint64_t first_ms)
 	w->timer = timer_start(s->l->g->loop, first_ms, look, w);
 }
 
-/* The container has ended without its agent's word. */
-static void ended(struct watch *w, struct container *c, int code, const char *how)
+void run_lost(struct slot *s, struct container *c, int code, const char *how)
 {
-	struct slot *s = w->slot;
 	struct gateway *g = s->l->g;
 	struct err err = { 0 };
 
@@ -93,17 +92,17 @@ static void ended(struct watch *w, struct container *c, int code, const char *ho
 static void on_tasks(void *ctx, json_t *json, const struct err *err)
 {
 	struct watch *w = ctx;
-	struct container *c = slot_container(w->slot);
-	int code = json ? run_task_exit_code(json) : -1;
+	struct slot *s = w->slot;
+	struct container *c = slot_container(s);
+	/* A task's result is that of its main container. */
+	int code = json && c && !network_shared_with(c) ? run_task_exit_code(json) : -1;
 
 	w->call = NULL;
 	if (!c || c->state != CONTAINER_RUNNING) {
-		struct slot *s = w->slot;
-
 		watch_end(s);
 		slot_release(s);
 	} else {
-		ended(w, c, code >= 0 ? code : UNKNOWN_EXIT_CODE, code >= 0 ? "task result" : "no task result");
+		run_lost(s, c, code >= 0 ? code : UNKNOWN_EXIT_CODE, code >= 0 ? "task result" : "no task result");
 	}
 }
 
@@ -121,7 +120,7 @@ static void on_execution(void *ctx, json_t *json, const struct err *err)
 		return;
 	}
 	if (err && err->kind == ERR_NOT_FOUND) {
-		ended(w, c, UNKNOWN_EXIT_CODE, "the execution is gone");
+		run_lost(s, c, UNKNOWN_EXIT_CODE, "the execution is gone");
 		return;
 	}
 	phase = err ? EXECUTION_RUNNING : run_execution_phase(json);

@@ -120,6 +120,7 @@ static json_t *to_doc(const struct container *c)
 	json_object_set_new(d, "job", doc_text(c->job));
 	json_object_set_new(d, "execution", doc_text(c->execution));
 	json_object_set_new(d, "token", doc_text(c->token));
+	json_object_set_new(d, "stagedRun", json_integer((json_int_t)c->staged_run));
 	return d;
 }
 
@@ -178,6 +179,7 @@ static struct container *from_doc(const char *id, const json_t *d, struct err *e
 	c->job = doc_dup(d, "job");
 	c->execution = doc_dup(d, "execution");
 	doc_copy(d, "token", c->token, sizeof(c->token));
+	c->staged_run = (uint64_t)doc_int(d, "stagedRun");
 	if (state_from_doc(c, d, err) < 0)
 		goto fail;
 	if (!c->name || !c->config || !c->host_config) {
@@ -543,7 +545,20 @@ int container_set_starting(struct container *c, const char *token, struct err *e
 	}
 	c->restart_base = c->restart_count;
 	c->job = c->execution = c->error = NULL;
+	c->staged_run = 0;
 	snprintf(c->token, sizeof(c->token), "%s", token);
+	return container_commit(c, &before, err);
+}
+
+int container_set_staged(struct container *c, const char *token, uint64_t owners_run, const char *hostname,
+			 struct err *err)
+{
+	struct container before = *c;
+
+	snprintf(c->token, sizeof(c->token), "%s", token);
+	c->staged_run = owners_run;
+	c->job = c->execution = NULL; /* of a former run */
+	json_object_set_new(c->config, "Hostname", doc_text(hostname)); /* as dockerd, whose containers share it */
 	return container_commit(c, &before, err);
 }
 

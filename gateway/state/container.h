@@ -60,6 +60,8 @@ struct container {
 	/* Cloud Run and the agent of the present run. */
 	char *job, *execution;      /* short names; NULL if none */
 	char token[ID_HEX_MAX];     /* what the agent proves itself with */
+	uint64_t staged_run;        /* its agent is there and holds main, in this run of the container whose network it
+				     * shares (cloud/shared_task.h); 0: no */
 
 	/* Not stored. */
 	bool remove_volumes;        /* docker rm -v */
@@ -99,6 +101,8 @@ struct log *container_log(struct container *c, struct err *err);
 /* Transitions; each stores, then wakes waiters and emits. -1 only if the store fails. */
 /* runs++, stores job=NULL. A container that is restarting keeps its count. */
 int container_set_starting(struct container *c, const char *token, struct err *err);
+/* Not a start yet: its agent comes along with another container's. */
+int container_set_staged(struct container *c, const char *token, uint64_t owners_run, const char *hostname, struct err *err);
 int container_set_job(struct container *c, const char *job, const char *execution, struct err *err);
 int container_set_ports(struct container *c, json_t *ports, struct err *err); /* takes the reference */
 int container_set_start_failed(struct container *c, int exit_code, const char *sentence, struct err *err);

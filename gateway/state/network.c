@@ -15,6 +15,7 @@
 
 #define KIND "network"
 #define SHARED "container:"
+#define SHORT_ID 12
 #define HOST_STAYS "container cannot be disconnected from host network or connected to host network"
 
 struct networks {
@@ -408,6 +409,17 @@ static int put_endpoints(struct container *c, json_t *endpoints, struct err *err
 	return err_wrap(err, "container %.12s", c->id);
 }
 
+static void add_alias(json_t *settings, const struct container *c)
+{
+	json_t *aliases = json_object_get(settings, "Aliases");
+
+	if (!json_is_array(aliases)) {
+		aliases = json_array();
+		json_object_set_new(settings, "Aliases", aliases);
+	}
+	json_array_append_new(aliases, json_stringn(c->id, SHORT_ID));
+}
+
 int network_connect(struct networks *t, struct network *n, struct container *c, json_t *settings, struct err *err)
 {
 	json_t *now = network_endpoints(c), *wanted;
@@ -417,7 +429,10 @@ int network_connect(struct networks *t, struct network *n, struct container *c, 
 		return -1;
 	}
 	wanted = json_copy(now);
-	json_object_set_new(wanted, n->name, settings ? json_deep_copy(settings) : json_object());
+	settings = settings ? json_deep_copy(settings) : json_object();
+	if (!n->predefined)
+		add_alias(settings, c);
+	json_object_set_new(wanted, n->name, settings);
 	json_decref(now);
 	if (put_endpoints(c, wanted, err) < 0)
 		return -1;

@@ -69,7 +69,8 @@ bool network_in_use(struct networks *t, const struct network *n); /* by a runnin
 /* The ID of c's endpoint in n for its present run; "" while it does not run. */
 void network_endpoint_id(const struct network *n, const struct container *c, char out[ID_HEX_MAX]);
 
-/* Both store and emit. settings: EndpointSettings as given, borrowed. */
+/* Both store and emit. settings: EndpointSettings as given, borrowed; as in dockerd the short ID of c becomes an
+ * alias in a network of the user's. */
 int network_connect(struct networks *t, struct network *n, struct container *c, json_t *settings, struct err *err);
 int network_disconnect(struct networks *t, struct network *n, struct container *c, struct err *err);
 /* May c start? ERR_NOT_FOUND for a network that is not there (any more), ERR_INVALID for aliases where there are none. */

@@ -15,6 +15,7 @@
 
 #define OWN_PREFIX "SOCKERLESS_"
 #define TOKEN_MAX 4096
+#define TASK_MS_MAX (168 * 3600000LL) /* a task of Cloud Run does not last longer */
 #define SPEC_VARIABLE "SOCKERLESS_AGENT_SPEC"
 #define SPEC_MAX (4 * 1024 * 1024)
 
@@ -185,8 +186,8 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	    spec_string(root, "stopSignal", &signal_text, err) < 0 ||
 	    spec_number(root, "rows", UINT16_MAX, &rows, err) < 0 ||
 	    spec_number(root, "cols", UINT16_MAX, &cols, err) < 0 ||
-	    spec_number(root, "lingerMs", 3600000, &linger_ms, err) < 0 ||
-	    spec_number(root, "stayMs", 24 * 3600000, &stay_ms, err) < 0 ||
+	    spec_number(root, "lingerMs", TASK_MS_MAX, &linger_ms, err) < 0 ||
+	    spec_number(root, "stayMs", TASK_MS_MAX, &stay_ms, err) < 0 ||
 	    spec_number(root, "holdMs", 24 * 3600000, &hold_ms, err) < 0 ||
 	    spec_restart(root, &c->restart, err) < 0 || spec_names(root, &c->names, err) < 0 || setup_read(root, &c->setup, err) < 0)
 		return -1;

@@ -159,7 +159,7 @@ static json_t *build_kind(const char *mode, const struct kind *k)
 	c.config = json(k->config);
 	c.host_config = json(k->host);
 	c.mounts = json(k->mounts);
-	job = job_spec_build(&cfg, &c, &err);
+	job = job_spec_build(&cfg, &c, NULL, &err);
 	cr_assert(job != NULL, "%s", err.msg);
 	json_decref(c.config);
 	json_decref(c.host_config);

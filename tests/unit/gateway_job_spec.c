@@ -35,7 +35,7 @@ static void teardown(void)
 static json_t *build(void)
 {
 	struct err err = {0};
-	json_t *job = job_spec_build(&cfg, &c, &err);
+	json_t *job = job_spec_build(&cfg, &c, NULL, &err);
 
 	cr_assert(job != NULL, "%s", err.msg);
 	return job;
@@ -337,7 +337,7 @@ Test(job_spec, a_specification_beyond_all_pieces_is_refused)
 	memset(big, 'x', n);
 	big[n] = '\0';
 	json_object_set_new(c.config, "Cmd", json_pack("[s]", big));
-	cr_expect(job_spec_build(&cfg, &c, &err) == NULL);
+	cr_expect(job_spec_build(&cfg, &c, NULL, &err) == NULL);
 	cr_expect(err.kind == ERR_INVALID);
 }
 
@@ -372,7 +372,7 @@ Test(job_spec, cpu_and_memory_become_the_smallest_pair_that_holds_them)
 		cfg.agent_mode = (char *)table[i].mode;
 		json_decref(c.host_config);
 		c.host_config = json_loads(table[i].host_config, 0, NULL);
-		job = job_spec_build(&cfg, &c, &err);
+		job = job_spec_build(&cfg, &c, NULL, &err);
 		if (table[i].limits) {
 			cr_assert(job != NULL, "%s: %s", table[i].host_config, err.msg);
 			expect_json(json_object_get(json_object_get(container_at(job, 0), "resources"), "limits"),
@@ -552,4 +552,47 @@ Test(job_spec, names_limits_and_modes_are_the_agents)
 	json_decref(spec);
 	json_decref(job);
 	json_decref(c.mounts);
+}
+
+Test(job_spec, containers_that_share_a_network_are_one_task, .init = setup, .fini = teardown)
+{
+	struct container b = {.id = "b" ID, .name = (char *)"b", .image_ref = (char *)"h/y@sha256:2", .token = "other",
+			      .hold = true};
+	struct container *members[] = {&b, NULL};
+	json_t *job, *first, *second, *v;
+	struct err err = {0};
+	size_t i;
+
+	b.id[64] = '\0';
+	b.config = json_pack("{s:[s]}", "Cmd", "x");
+	b.host_config = json_pack("{s:I}", "NanoCpus", (json_int_t)2000000000);
+	c.mounts = json_pack("[{s:s, s:s, s:i}]", "type", "tmpfs", "target", "/t", "size", 1048576);
+	b.mounts = json_incref(c.mounts);
+	job = job_spec_build(&cfg, &c, members, &err);
+	cr_assert(job != NULL, "%s", err.msg);
+	first = container_at(job, 0);
+	second = container_at(job, 1);
+	cr_expect_str_eq(json_string_value(json_object_get(first, "name")), "main");
+	cr_expect_str_eq(json_string_value(json_object_get(second, "name")), "shared-b0123456789a");
+	cr_expect_str_eq(json_string_value(json_object_get(second, "image")), "h/y@sha256:2");
+	cr_expect_str_eq(json_string_value(json_object_get(container_at(job, 2), "name")), "sockerless-agent");
+	cr_expect_eq(json_array_size(json_object_get(second, "volumeMounts")), 2);
+	cr_expect_str_eq(json_string_value(json_array_get(json_object_get(second, "dependsOn"), 0)), "sockerless-agent");
+	/* each mount's volume is there, once */
+	json_array_foreach(json_object_get(second, "volumeMounts"), i, v) {
+		json_t *volume;
+		size_t k, found = 0;
+
+		json_array_foreach(json_object_get(task(job), "volumes"), k, volume)
+			found += json_equal(json_object_get(volume, "name"), json_object_get(v, "name"));
+		cr_expect_eq(found, 1);
+	}
+	json_decref(job);
+	json_object_set_new(c.host_config, "NanoCpus", json_integer(6000000000));
+	cr_expect(job_spec_build(&cfg, &c, members, &err) == NULL);
+	cr_expect(strstr(err.msg, "want 9 CPUs together") != NULL, "%s", err.msg);
+	json_decref(c.mounts);
+	json_decref(b.mounts);
+	json_decref(b.config);
+	json_decref(b.host_config);
 }
