@@ -170,7 +170,7 @@ int options_check_types(json_t *o, const char *type, const struct option *option
 {
 	struct field fields[OPTIONS_MAX] = {{NULL, 0}};
 
-	for (size_t i = 0; options[i].name && i < OPTIONS_MAX - 1; i++)
+	for (size_t i = 0; i < OPTIONS_MAX - 1 && options[i].name; i++)
 		fields[i] = (struct field){options[i].name, options[i].type};
 	return fields_check(o, type, fields, err);
 }

@@ -16,7 +16,8 @@ static void setup(void)
 		"GCR_AGENT_IMAGE", "AGENT_MODE", "AGENT_PATH", "GCR_AGENT_TOKEN", "CALLBACK_URL", "CALLBACK_ADDR",
 		"CALLBACK_CERT", "CALLBACK_KEY", "AGENT_ADDRESS", "POLL_INTERVAL", "AGENT_TIMEOUT", "START_TIMEOUT",
 		"LOG_TIMEOUT", "TASK_TIMEOUT", "ADDR", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "HUB_MIRROR",
-		"PLAIN_REGISTRIES", "DATA_DIR",
+		"PLAIN_REGISTRIES", "DATA_DIR", "GCR_NETWORK_TAGS", "GCR_VPC_EGRESS", "GCR_CPU", "GCR_MEMORY", "GCR_GPU",
+		"GCR_VOLUME_BUCKET", "BINDS",
 	};
 	char name[64];
 
@@ -91,6 +92,13 @@ Test(config, each_variable_reaches_its_field)
 		 "projects/p/locations/l/connectors/c", &c.vpc_connector},
 		{"SOCKERLESS_GCR_LOG_ID", "l", "l", &c.log_id},
 		{"SOCKERLESS_GCR_SERVICE_ACCOUNT", "a@p.iam", "a@p.iam", &c.service_account},
+		{"SOCKERLESS_GCR_NETWORK_TAGS", "a,b", "a,b", &c.network_tags},
+		{"SOCKERLESS_GCR_VPC_EGRESS", "private-ranges-only", "private-ranges-only", &c.vpc_egress},
+		{"SOCKERLESS_GCR_CPU", "8", "8", &c.default_cpu},
+		{"SOCKERLESS_GCR_MEMORY", "2g", "2g", &c.default_memory},
+		{"SOCKERLESS_GCR_GPU", "nvidia-x", "nvidia-x", &c.gpu},
+		{"SOCKERLESS_GCR_VOLUME_BUCKET", "my-bucket/some/folder/", "my-bucket/some/folder", &c.volume_bucket},
+		{"SOCKERLESS_BINDS", "upload", "upload", &c.binds},
 		{"SOCKERLESS_ENDPOINT_URL", "http://127.0.0.1:8080/", "http://127.0.0.1:8080", &c.endpoint_url},
 		{"SOCKERLESS_GCR_AGENT_IMAGE", "h/a:2", "h/a:2", &c.agent_image},
 		{"SOCKERLESS_AGENT_MODE", "baked", "baked", &c.agent_mode},
@@ -137,6 +145,10 @@ Test(config, bad_values_are_refused_with_name_value_and_rule)
 {
 	static const char *const table[][2] = {
 		{"SOCKERLESS_GCR_PROJECT", "My Project"}, {"SOCKERLESS_GCR_REGION", "us/central1"},
+		{"SOCKERLESS_GCR_VPC_EGRESS", "some"}, {"SOCKERLESS_GCR_CPU", "9"}, {"SOCKERLESS_GCR_CPU", "1.5"},
+		{"SOCKERLESS_GCR_MEMORY", "64m"}, {"SOCKERLESS_GCR_MEMORY", "33g"}, {"SOCKERLESS_BINDS", "yes"},
+		{"SOCKERLESS_GCR_VOLUME_BUCKET", "Upper"}, {"SOCKERLESS_GCR_VOLUME_BUCKET", "bucket//x"},
+		{"SOCKERLESS_GCR_VOLUME_BUCKET", "bucket/../x"}, {"SOCKERLESS_GCR_VOLUME_BUCKET", "-bucket"},
 		{"SOCKERLESS_ENDPOINT_URL", "127.0.0.1:80"}, {"SOCKERLESS_ENDPOINT_URL", "http://"},
 		{"SOCKERLESS_ENDPOINT_URL", "http://h:99999"}, {"SOCKERLESS_ENDPOINT_URL", "http://h?x=1"},
 		{"SOCKERLESS_AGENT_MODE", "Sidecar"}, {"SOCKERLESS_AGENT_PATH", "agent"},
