@@ -9,6 +9,7 @@
 #include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
@@ -55,6 +56,13 @@ void slot_release(struct slot *s)
 		return;
 	HASH_DEL(s->l->slots, s);
 	free(s);
+}
+
+void slot_hang_up(struct slot *s)
+{
+	timer_cancel(&s->hang_up);
+	dial_stop(s->dial);
+	s->dial = NULL;
 }
 
 struct container *slot_container(const struct slot *s)
@@ -134,9 +142,8 @@ void lifecycle_free(struct lifecycle *l)
 	cloud_cancel(l->listing);
 	err_set(&err, ERR_UNAVAILABLE, "the gateway is shutting down");
 	HASH_ITER(hh, l->slots, s, tmp) {
-		dial_stop(s->dial);
+		slot_hang_up(s);
 		cloud_cancel(s->cancel);
-		s->dial = NULL;
 		s->cancel = NULL;
 		watch_end(s);
 		again_end(s);
@@ -486,6 +493,29 @@ static void on_main_restarting(void *ctx, struct container *c, const struct exit
 	log_info("container is restarting", "container=%.12s code=%d count=%d", c->id, status->code, total);
 }
 
+/* How long the agent of an ended container may still be there for its files. */
+static uint64_t stays_for_ms(const struct lifecycle *l, const struct container *c)
+{
+	int64_t until_ns = c->finished_ns + l->g->config->exit_stay_ms * 1000000, now = clock_wall_ns();
+
+	return c->state == CONTAINER_EXITED && until_ns > now ? (uint64_t)(until_ns - now) / 1000000 + 1 : 0;
+}
+
+static void stay_is_over(void *p)
+{
+	struct slot *s = p;
+
+	s->hang_up = NULL;
+	slot_hang_up(s);
+	slot_release(s);
+}
+
+static void hang_up_later(struct slot *s, uint64_t ms)
+{
+	timer_cancel(&s->hang_up);
+	s->hang_up = timer_start(s->l->g->loop, ms, stay_is_over, s);
+}
+
 static void on_agent_lost(void *ctx, struct container *c)
 {
 	struct lifecycle *l = ctx;
@@ -497,10 +527,10 @@ static void on_agent_lost(void *ctx, struct container *c)
 		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
 	} else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel)) {
 		registry_drop(l->g->registry, c); /* the run is over and the agent has left */
-		if (s) {
-			dial_stop(s->dial);
-			s->dial = NULL;
-		}
+		if (s && s->dial && stays_for_ms(l, c) > 0 && !s->removal)
+			hang_up_later(s, stays_for_ms(l, c)); /* or it was only cut off */
+		else if (s)
+			slot_hang_up(s);
 	}
 	if (s && s->removal)
 		removal_agent_left(s->removal);

@@ -28,6 +28,7 @@ struct slot {
 	struct again *again;       /* a lost execution's successor waits */
 	struct watch *watch;       /* looks at the execution while no agent speaks for it */
 	struct dial *dial;         /* forward mode */
+	struct timer *hang_up;     /* ends the dialling of an agent that stays for an ended container's files */
 	struct cloud_call *cancel; /* executions.cancel under way */
 	UT_hash_handle hh;
 };
@@ -42,6 +43,7 @@ struct lifecycle {
 struct slot *slot_get(struct lifecycle *l, const char *id);    /* made when absent */
 struct slot *slot_find(struct lifecycle *l, const char *id);
 void slot_release(struct slot *s);                             /* freed when nothing goes on */
+void slot_hang_up(struct slot *s);                             /* no dialling any more */
 struct container *slot_container(const struct slot *s);        /* NULL when it was removed */
 
 void run_ended(struct lifecycle *l, struct container *c);       /* after container_set_exited */

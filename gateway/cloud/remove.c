@@ -2,7 +2,6 @@
  * The record goes even when Google does not answer any more: the job is then logged as left behind. */
 #include <string.h>
 
-#include "agents/dial.h"
 #include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
@@ -84,8 +83,7 @@ static void forget(struct removal *r)
 	struct container *c = slot_container(s);
 
 	watch_end(s);
-	dial_stop(s->dial);
-	s->dial = NULL;
+	slot_hang_up(s);
 	cloud_cancel(s->cancel);
 	s->cancel = NULL;
 	if (s->stop)

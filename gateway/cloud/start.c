@@ -99,8 +99,7 @@ static void fail(struct start *st, int exit_code, const struct err *why)
 	struct err err = { 0 };
 
 	log_warn("start failed", "container=%.12s step=%d error=\"%s\"", s->id, (int)st->step, why->msg);
-	dial_stop(s->dial);
-	s->dial = NULL;
+	slot_hang_up(s);
 	if (c)
 		ports_close(g->ports, c);
 	if (st->step > DELETE_OLD && !st->joined)
@@ -591,8 +590,7 @@ int start_begin(struct slot *s, struct container *c, struct err *err)
 	if (network_shared_with(c))
 		return join(s, c, err);
 	registry_drop(s->l->g->registry, c);
-	dial_stop(s->dial); /* of the former run's agent */
-	s->dial = NULL;
+	slot_hang_up(s); /* on the former run's agent */
 	if (container_set_starting(c, token, err) < 0)
 		return -1;
 	if (shared_task_stage(s->l, c, err) < 0) {

@@ -3,7 +3,6 @@
  * has ended has no agent any more: then the task's own result counts. */
 #include <string.h>
 
-#include "agents/dial.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/clock.h"
@@ -73,8 +72,7 @@ void run_lost(struct slot *s, struct container *c, int code, const char *how)
 	log_warn("container ended without its agent's word; output may be incomplete",
 		 "container=%.12s code=%d how=\"%s\"", c->id, code, how);
 	watch_end(s);
-	dial_stop(s->dial);
-	s->dial = NULL;
+	slot_hang_up(s);
 	registry_drop(g->registry, c);
 	if (again_after_end(s, c, code, clock_wall_ns(), true))
 		return;
