@@ -16,6 +16,7 @@
 #include "state/network.h"
 
 #define SHORT_ID 12
+#define MEMBERS_LISTED_UNTIL 28 /* since then only inspect has them */
 #define ALIASES_AS_GIVEN_SINCE 45
 
 /* ---- a container's side ----------------------------------------------------------------------------- */
@@ -182,7 +183,7 @@ void network_list(struct request *r)
 	all = networks_list(r->g->networks);
 	for (size_t i = 0; all[i]; i++)
 		if (listed(r, &f, all[i]))
-			json_array_append_new(list, network_json(r, all[i], false));
+			json_array_append_new(list, network_json(r, all[i], r->version < MEMBERS_LISTED_UNTIL));
 	free(all);
 	filters_release(&f);
 	reply_json(r, 200, list);

@@ -6,6 +6,12 @@ purpose", which has the reason; case and path are shell patterns, the path as a 
 exactly that difference is meant."""
 
 DECLARED = {
+    "No addresses": [
+        ("network*", "*.IPAM.Config.length"),
+        ("network*", "*.Options.com.docker.network.*"),
+        ("network*", "*.Containers.*.MacAddress"),
+        ("network*", "*.Containers.*.IPv4Address"),
+    ],
     "Newest version": [
         ("*", "*.headers.api-version"),
         ("*", "*.headers.builder-version"),
@@ -83,6 +89,7 @@ DECLARED = {
         ("system df", "*Size"),
     ],
     "Words of newer engines": [
+        ("network create: a bad subnet", "*.body.message"),
         ("*an unknown filter", "*.message"),
         ("list filter: a status that is none", "*.message"),
         ("list filter: is-task that is no boolean", "*.message"),
