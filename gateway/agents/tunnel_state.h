@@ -1,4 +1,4 @@
-/* tunnel_state - what tunnel.c and tunnel_adopt.c share; private to them. One struct channel per process
+/* tunnel_state - what tunnel.c, tunnel_adopt.c and tunnel_restart.c share; private to them. One struct channel per process
  * that is not over yet; channel 1 is main. */
 #ifndef AGENTS_TUNNEL_STATE_H
 #define AGENTS_TUNNEL_STATE_H
@@ -65,7 +65,10 @@ struct channel *tunnel_channel(struct tunnel *t, uint32_t number);
 struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char *exec_id);
 void tunnel_take_exit(struct tunnel *t, struct channel *ch, const struct exit_status *status); /* copied */
 
+/* tunnel_restart.c */
 void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uint32_t count);
+void tunnel_take_start(struct tunnel *t, uint32_t pid, int64_t started_ns);
+bool tunnel_settle_restarts(struct tunnel *t, struct channel *ch); /* false: main's output has to come first */
 
 /* tunnel_adopt.c: open a channel for every process in the agent's list. */
 int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err);
