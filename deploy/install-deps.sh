@@ -52,6 +52,7 @@ test=(
 	procps
 	python3
 	python3-docker
+	python3-yaml
 	util-linux
 	valgrind
 )

@@ -202,8 +202,8 @@ void container_kill(struct request *r)
 	struct err err;
 
 	if (signal < 0 && parse_i64(text, &number) == 0 && number != 0) {
-		reply_error(r, ERR_INVALID, "Cannot kill container: %s: The linux daemon does not support signal %s",
-			    r->name, text);
+		reply_error(r, ERR_INVALID, "Cannot kill container: %s: The linux daemon does not support signal %llu",
+			    r->name, (unsigned long long)number);
 		return;
 	}
 	if (signal < 0) {

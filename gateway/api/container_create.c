@@ -9,6 +9,8 @@
 #include "api/container_network.h"
 #include "api/container_spec.h"
 #include "api/handlers.h"
+#include "api/image_store.h"
+#include "api/image_view.h"
 #include "api/reply.h"
 #include "base/mem.h"
 #include "cloud/job_options.h"
@@ -35,6 +37,19 @@ static int check_job(struct request *r, json_t *config, json_t *host_config, jso
 	return job_resources_pick(r->g->config, &draft, &size, err);
 }
 
+/* Images are linux/amd64, or they would not have been pulled. */
+static int check_platform(struct request *r, const char *image, struct err *err)
+{
+	AUTO_FREE char *platform = request_query(r, "platform");
+
+	if (r->version < 41 || image_platform_check(platform, err) == 0)
+		return 0;
+	if (err->kind == ERR_NOT_FOUND)
+		err_set(err, ERR_NOT_FOUND, "image with reference %s was found but does not match the specified platform: "
+			"wanted %s, actual: linux/amd64", image, platform);
+	return -1;
+}
+
 /* name= is given to containers_add as it came; "" means none, as in dockerd. */
 static void add(struct request *r, json_t *config, json_t *host_config, json_t *networking, json_t *warnings)
 {
@@ -46,7 +61,9 @@ static void add(struct request *r, json_t *config, json_t *host_config, json_t *
 	struct err err;
 
 	i = images_find(r->g->images, image, &err);
-	if (i)
+	if (!i)
+		image_name_blame(image, &err);
+	if (i && check_platform(r, image, &err) == 0)
 		mounts = read_mounts(r, config, host_config, json_object_get(i->config, "config"), warnings, &err);
 	if (!mounts || image_config_merge(config, json_object_get(i->config, "config"), &err) < 0 ||
 	    check_job(r, config, host_config, mounts, warnings, &err) < 0 ||

@@ -112,11 +112,16 @@ json_t *container_spec_shown(json_t *config)
 int container_spec_restart(json_t *host, struct err *err)
 {
 	static const char *const names[] = {"", "no", "always", "on-failure", "unless-stopped"};
+	static const struct field fields[] = {{"Name", FIELD_STRING}, {"MaximumRetryCount", FIELD_INT}, {NULL, 0}};
 	json_t *policy = json_object_get(host, "RestartPolicy");
-	const char *name = string_of(policy, "Name");
-	json_int_t retries = json_integer_value(json_object_get(policy, "MaximumRetryCount"));
+	const char *name;
+	json_int_t retries;
 	bool known = false;
 
+	if (json_is_object(policy) && fields_check(policy, "RestartPolicy", fields, err) < 0)
+		return -1;
+	name = string_of(policy, "Name");
+	retries = json_integer_value(json_object_get(policy, "MaximumRetryCount"));
 	for (size_t i = 0; i < N(names); i++)
 		known = known || strcmp(name, names[i]) == 0;
 	if (!known)

@@ -4,10 +4,10 @@
 
 #include "api/container_view.h"
 #include "api/handlers.h"
+#include "api/image_view.h"
 #include "api/reply.h"
 #include "api/version.h"
 #include "api/volume.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "state/container.h"
@@ -18,15 +18,6 @@ struct usage {
 	json_t *items;
 	json_int_t total, active, size, reclaimable;
 };
-
-static size_t users_of(struct container **containers, const struct image *i)
-{
-	size_t n = 0;
-
-	for (; *containers; containers++)
-		n += (*containers)->image_id && strcmp((*containers)->image_id, i->id) == 0;
-	return n;
-}
 
 static json_t *strings(const struct strv *s)
 {
@@ -39,27 +30,20 @@ static json_t *strings(const struct strv *s)
 
 static json_t *image_row(const struct image *i, size_t users)
 {
-	json_t *config = json_object_get(i->config, "config");
-	int64_t created_ns = 0;
-	const char *created = json_string_value(json_object_get(i->config, "created"));
-
-	if (created)
-		clock_parse(created, &created_ns);
 	return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i, s:O?, s:I}", "Id", i->id, "ParentId", "", "RepoTags",
 			 strings(&i->tags), "RepoDigests", strings(&i->digests), "Created",
-			 (json_int_t)(created_ns / 1000000000), "Size", (json_int_t)i->size, "VirtualSize",
-			 (json_int_t)i->size, "SharedSize", 0, "Labels", json_object_get(config, "Labels"), "Containers",
+			 (json_int_t)(image_created_ns(i) / 1000000000), "Size", (json_int_t)i->size, "VirtualSize",
+			 (json_int_t)i->size, "SharedSize", 0, "Labels", image_labels(i), "Containers",
 			 (json_int_t)users);
 }
 
 static struct usage usage_of_images(struct request *r)
 {
 	struct image **images = images_list(r->g->images);
-	struct container **containers = containers_list(r->g->containers);
 	struct usage u = {.items = json_array()};
 
 	for (size_t i = 0; images[i]; i++) {
-		size_t users = users_of(containers, images[i]);
+		size_t users = image_users(r->g, images[i]);
 
 		json_array_append_new(u.items, image_row(images[i], users));
 		u.total++;
@@ -68,7 +52,6 @@ static struct usage usage_of_images(struct request *r)
 		u.reclaimable += users ? 0 : (json_int_t)images[i]->size;
 	}
 	free(images);
-	free(containers);
 	return u;
 }
 

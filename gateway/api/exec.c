@@ -11,6 +11,7 @@
 #include "api/hijack.h"
 #include "api/reply.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "relay.h"
 #include "state/container.h"
 
@@ -294,6 +295,18 @@ void exec_start(struct request *r)
 
 /* ---- inspect, resize ----------------------------------------------------------------------------- */
 
+/* The bytes of the sequence, as Go shows bytes; none when it is the default. */
+static json_t *detach_keys_shown(const struct exec *e)
+{
+	struct detach_keys keys = {0};
+	char text[2 * DETACH_KEYS_MAX];
+
+	if (e->detach_keys && *e->detach_keys)
+		detach_keys_parse(&keys, e->detach_keys, NULL);
+	base64_encode(keys.key, keys.n, text);
+	return json_string(text);
+}
+
 void exec_inspect(struct request *r)
 {
 	struct err err;
@@ -316,7 +329,7 @@ void exec_inspect(struct request *r)
 		      "ExitCode", e->state == EXEC_EXITED ? json_integer(e->exit_code) : json_null(),
 		      "ProcessConfig", process, "OpenStdin", e->attach_stdin, "OpenStderr", e->attach_stderr,
 		      "OpenStdout", e->attach_stdout, "CanRemove", 0, "ContainerID", e->container_id,
-		      "DetachKeys", reply_string(e->detach_keys), "Pid", e->state == EXEC_STARTED ? (int)e->pid : 0);
+		      "DetachKeys", detach_keys_shown(e), "Pid", e->state == EXEC_STARTED ? (int)e->pid : 0);
 	reply_json(r, 200, o);
 }
 

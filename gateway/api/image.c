@@ -8,10 +8,12 @@
 #include "api/handlers.h"
 #include "api/image_view.h"
 #include "api/reply.h"
+#include "api/version.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "image/reference.h"
+#include "state/container.h"
 
 static json_t *strings(const struct strv *s)
 {
@@ -42,20 +44,40 @@ json_t *image_labels(const struct image *i)
 	return json_object_get(json_object_get(i->config, "config"), "Labels");
 }
 
+size_t image_users(const struct gateway *g, const struct image *i)
+{
+	struct container **list = containers_list(g->containers);
+	size_t n = 0;
+
+	for (size_t k = 0; list[k]; k++)
+		n += list[k]->image_id && strcmp(list[k]->image_id, i->id) == 0;
+	free(list);
+	return n;
+}
+
 struct image *image_named(struct request *r)
 {
 	struct err err;
 	struct image *i = images_find(r->g->images, r->name, &err);
-	struct reference ref;
 
 	if (i)
 		return i;
-	if (strspn(r->name, "0123456789abcdef") != strlen(r->name) && reference_parse(r->name, &ref, &err) == 0) {
-		reference_release(&ref);
-		images_find(r->g->images, r->name, &err);
-	}
+	image_name_blame(r->name, &err);
 	reply_err(r, &err);
 	return NULL;
+}
+
+void image_name_blame(const char *name, struct err *err)
+{
+	struct reference ref;
+	struct err bad;
+
+	if (strspn(name, "0123456789abcdef") == strlen(name))
+		return;
+	if (reference_parse(name, &ref, &bad) == 0)
+		reference_release(&ref);
+	else
+		*err = bad;
 }
 
 /* ---- list ---------------------------------------------------------------------------------------- */
@@ -181,12 +203,12 @@ static json_t *summary(const struct request *r, const struct image *i, json_t *t
 		json_array_append_new(tags, json_string("<none>:<none>"));
 		json_array_append_new(digests, json_string("<none>@<none>"));
 	}
-	o = json_pack("{s:i, s:I, s:s, s:O?, s:s, s:o, s:o, s:I, s:I}", "Containers", -1, "Created",
+	o = json_pack("{s:i, s:I, s:s, s:O?, s:s, s:o, s:o, s:I, s:I}", "Containers",
+		      r->version < 51 ? -1 : (int)image_users(r->g, i), "Created",
 		      (json_int_t)(image_created_ns(i) / 1000000000), "Id", i->id, "Labels", image_labels(i), "ParentId", "",
 		      "RepoDigests", digests, "RepoTags", tags, "SharedSize", (json_int_t)shared, "Size", (json_int_t)i->size);
-	if (r->version < 44)
-		json_object_set_new(o, "VirtualSize", json_integer((json_int_t)i->size));
-	return o;
+	json_object_set_new(o, "VirtualSize", json_integer((json_int_t)i->size));
+	return version_trim(o, VERSION_IMAGE_ROW, r->version);
 }
 
 static json_t *summaries(struct request *r, const struct filters *f, const struct bounds *b)
@@ -243,17 +265,16 @@ void image_list(struct request *r)
 
 /* ---- one image ----------------------------------------------------------------------------------- */
 
-/* Before 1.50 the config was the container's, with every member. */
-static json_t *config_shape(const struct request *r, json_t *config)
+/* Before 1.50 the config was the container's, with every member; a copy. */
+static json_t *config_shape(json_t *config)
 {
 	json_t *o = json_is_object(config) ? json_copy(config) : json_object();
-	json_t *all = r->version >= 50 ? NULL : json_pack(
+	json_t *all = json_pack(
 		"{s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:n, s:n, s:s, s:n, s:s, s:n, s:n, s:n}", "Hostname", "",
 		"Domainname", "", "User", "", "AttachStdin", 0, "AttachStdout", 0, "AttachStderr", 0, "Tty", 0, "OpenStdin", 0,
 		"StdinOnce", 0, "Env", "Cmd", "Image", "", "Volumes", "WorkingDir", "", "Entrypoint", "OnBuild", "Labels");
 
-	if (all)
-		json_object_update_missing(o, all);
+	json_object_update_missing(o, all);
 	json_decref(all);
 	return o;
 }
@@ -278,16 +299,13 @@ void image_inspect(struct request *r)
 		      "Architecture", string_of(i->config, "architecture"), "Os", string_of(i->config, "os"),
 		      "Size", (json_int_t)i->size, "GraphDriver", "Data", "Name", "cloudrun", "RootFS", "Type", "layers",
 		      "Layers", layers, "Metadata", "LastTagTime", clock_format(i->pulled_ns, 0, pulled));
-	json_object_set_new(o, "Config", config_shape(r, config));
+	json_object_set_new(o, "Config", config_shape(config));
 	if (*string_of(i->config, "variant"))
 		json_object_set(o, "Variant", json_object_get(i->config, "variant"));
-	if (r->version < 44)
-		json_object_set_new(o, "VirtualSize", json_integer((json_int_t)i->size));
-	if (r->version < 45) {
-		json_object_set_new(o, "Container", json_string(""));
-		json_object_set_new(o, "ContainerConfig", config_shape(r, NULL));
-	}
-	reply_json(r, 200, o);
+	json_object_set_new(o, "VirtualSize", json_integer((json_int_t)i->size));
+	json_object_set_new(o, "Container", json_string(""));
+	json_object_set_new(o, "ContainerConfig", config_shape(NULL));
+	reply_json(r, 200, version_trim(o, VERSION_IMAGE, r->version));
 }
 
 void image_history(struct request *r)

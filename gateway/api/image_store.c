@@ -42,6 +42,8 @@ int image_platform_check(const char *platform, struct err *err)
 
 	if (!platform || !*platform)
 		return 0;
+	if (arch && strchr(arch, '/') && strchr(strchr(arch, '/') + 1, '/'))
+		return err_set(err, ERR_INVALID, "\"%s\": cannot parse platform specifier: invalid argument", platform);
 	if (!arch && !one_of(platform, n, systems) && !one_of(platform, n, archs))
 		return err_set(err, ERR_INVALID, "\"%s\": unknown operating system or architecture: invalid argument", platform);
 	if (!arch && !one_of(platform, n, systems)) {

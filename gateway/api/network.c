@@ -122,9 +122,11 @@ static json_t *network_json(const struct request *r, const struct network *n, bo
 			      "EnableIPv4", !n->no_ipv4, "EnableIPv6", n->ipv6, "IPAM", json_deep_copy(n->ipam),
 			      "Internal", n->internal, "Attachable", n->attachable, "Ingress", 0, "ConfigFrom",
 			      json_deep_copy(n->config_from), "ConfigOnly", n->config_only, "Containers",
-			      with_containers ? members(r, n) : json_object(), "Options", json_deep_copy(n->options),
+			      with_containers || r->version < 28 ? members(r, n) : json_object(), "Options", json_deep_copy(n->options),
 			      "Labels", json_deep_copy(n->labels));
 
+	if (!with_containers && r->version >= 52) /* the list lost them, the single network did not */
+		json_object_del(o, "Containers");
 	return version_trim(o, VERSION_NETWORK, r->version);
 }
 

@@ -116,7 +116,7 @@ static const struct route {
 	{"GET", "/containers/*/checkpoints", not_available},
 	{"POST", "/containers/*/checkpoints", not_available},
 	{"DELETE", "/images/*", image_delete},
-	{"PUT", "/volumes/*", not_available},
+	{"PUT", "/volumes/*", no_swarm},
 	{"POST", "/plugins/create", not_available},
 	{"POST", "/plugins/pull", not_available},
 	{"GET", "/plugins/privileges", not_available},

@@ -480,6 +480,9 @@ int container_rename(struct container *c, const char *name, struct err *err)
 		return err_set(err, ERR_INVALID, "Neither old nor new names may be empty");
 	if (strcmp(name, c->name) == 0)
 		return err_set(err, ERR_INVALID, "Renaming a container with the same name as its current name");
+	if (!name_valid(name)) /* with the slash, unlike at create */
+		return err_set(err, ERR_INVALID, "Error when allocating new name: Invalid container name (/%s), "
+			       "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
 	if (name_check(t, name, err) < 0)
 		return err_wrap(err, "Error when allocating new name");
 	attributes = json_object();

@@ -54,7 +54,8 @@ static json_t *event_new(const char *type, const char *action, const char *id, j
 	/* The members of API versions before 1.22, which clients still read. */
 	if (container || strcmp(type, "image") == 0) {
 		json_object_set_new(ev, "status", doc_text(action));
-		json_object_set_new(ev, "id", doc_text(id));
+		if (*id)
+			json_object_set_new(ev, "id", doc_text(id));
 	}
 	if (container && doc_str(attributes, "image"))
 		json_object_set(ev, "from", json_object_get(attributes, "image"));

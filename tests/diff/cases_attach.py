@@ -9,7 +9,7 @@ ALL = "stream=1&stdin=1&stdout=1&stderr=1"
 def containers(e):
     e.quiet("POST", "/images/create?fromImage=busybox&tag=latest")
     e.run("sh", "-c", "echo begun; exec sleep 1000", name="live")
-    e.ran("sh", "-c", "echo out; sleep 0.1; echo err >&2; exit 3", name="gone")
+    e.ran("sh", "-c", "echo out; sleep 0.3; echo err >&2; exit 3", name="gone")
 
 
 table(("1.41",),
@@ -21,7 +21,7 @@ table(("1.41",),
 
 @case("attach: before start, nothing is lost", READ)
 def _(e):
-    made = e.create("sh", "-c", "echo out; sleep 0.1; echo err >&2")
+    made = e.create("sh", "-c", "echo out; sleep 0.3; echo err >&2")
     stream = e.hijack(f"/containers/{made}/attach?stream=1&stdout=1&stderr=1")
     e.start(made)
     e.note_frames(stream)

@@ -212,14 +212,10 @@ table(("1.41",),
        {"Image": "busybox", "ExposedPorts": {"99999/tcp": {}}}),
       ("create: a bad health check", "POST", "/containers/create",
        {"Image": "busybox", "Healthcheck": {"Test": ["CMD", "true"], "Interval": 5}}),
-      ("create: an unknown log driver", "POST", "/containers/create",
-       {"Image": "busybox", "HostConfig": {"LogConfig": {"Type": "nowhere"}}}),
       ("create: an unknown runtime", "POST", "/containers/create",
        {"Image": "busybox", "HostConfig": {"Runtime": "nothing"}}),
       ("create: a relative volume", "POST", "/containers/create",
        {"Image": "busybox", "HostConfig": {"Binds": ["x:y"]}}),
-      ("create: a duplicate mount point", "POST", "/containers/create",
-       {"Image": "busybox", "HostConfig": {"Binds": ["v1:/x", "v2:/x"]}}),
       ("create: an unknown mount type", "POST", "/containers/create",
        {"Image": "busybox", "HostConfig": {"Mounts": [{"Type": "nothing", "Target": "/x"}]}}),
       ("create: a mount without a target", "POST", "/containers/create",
@@ -228,6 +224,12 @@ table(("1.41",),
       ("create: platform that the image is not", "POST", "/containers/create?platform=linux/arm64",
        {"Image": "busybox", "Cmd": ["true"]}),
       ("create: a bad platform", "POST", "/containers/create?platform=a/b/c/d", {"Image": "busybox"}))
+
+
+@case("create: a duplicate mount point")
+def _(e):
+    e.post("/containers/create", {"Image": "busybox", "HostConfig": {"Binds": ["v1:/x", "v2:/x"]}})
+    e.made.append("/volumes/v1")   # which dockerd leaves behind
 
 
 @case("create: no name is made up twice")
@@ -368,7 +370,7 @@ def _(e):
 
 @case("stop: t=0 kills")
 def _(e):
-    made = ready(e, *TRAP)
+    made = ready(e, "sh", "-c", 'trap "" TERM; echo ready; while :; do sleep 0.05; done')
     e.post(f"/containers/{made}/stop?t=0")
     e.note("code", e.inspect(made)["State"]["ExitCode"])
 
@@ -511,7 +513,7 @@ def _(e):
 
 @case("resize: a terminal")
 def _(e):
-    made = e.run("sh", "-c", "while [ \"$(stty size)\" != '33 77' ]; do sleep 0.05; done", Tty=True)
+    made = e.run("sh", "-c", "while [ \"$(stty size 2>/dev/null)\" != '33 77' ]; do sleep 0.05; done", Tty=True)
     e.post(f"/containers/{made}/resize?h=33&w=77")
     e.note("code", e.wait(made))
 

@@ -10,7 +10,7 @@ READ = ("1.24", "1.40", "1.41")
 @setup
 def containers(e):
     e.quiet("POST", "/images/create?fromImage=busybox&tag=latest")
-    script = "for i in 1 2 3; do echo out$i; sleep 0.05; echo err$i >&2; sleep 0.05; done; printf tail"
+    script = "for i in 1 2 3; do echo out$i; sleep 0.2; echo err$i >&2; sleep 0.2; done; printf tail"
     e.ran("sh", "-c", script, name="both", Labels={"l": "v"}, Env=["E=1"],
           HostConfig={"LogConfig": {"Type": "json-file", "Config": {"labels": "l", "env": "E"}}})
     e.ran("sh", "-c", "echo one; echo two >&2; sleep 0.1", name="tty", Tty=True)
@@ -121,8 +121,8 @@ def _(e):
     text = e.send("GET", "/containers/both/logs?stdout=1&stderr=1&timestamps=1").body()
     stamps = [datetime.datetime.fromisoformat(s.decode()[:26] + "+00:00").timestamp()
               for s in re.findall(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) ", text)]
-    frames(e, logs(e, "both", f"stdout=1&stderr=1&since={stamps[3] - 0.02:.6f}"))
-    frames(e, logs(e, "both", f"stdout=1&stderr=1&until={stamps[2] + 0.02:.6f}"))
+    frames(e, logs(e, "both", f"stdout=1&stderr=1&since={stamps[3] - 0.1:.6f}"))
+    frames(e, logs(e, "both", f"stdout=1&stderr=1&until={stamps[2] + 0.1:.6f}"))
 
 
 @case("logs: over two runs")

@@ -21,6 +21,12 @@ def normal(value, known, key=None):
         # Networks and volumes come in the order of a Go map: none.
         if items and all(isinstance(i, dict) and "Name" in i and "Driver" in i for i in items):
             items.sort(key=lambda i: i["Name"])
+        # So do ports; and images of one age are in no order (ours all are of 1970).
+        for name in ("PrivatePort", "RepoTags", "Path"):
+            if items and all(isinstance(i, dict) and name in i for i in items):
+                items.sort(key=lambda i: (str(i.get("Id")), i.get("PrivatePort", 0), i.get("Path", "")))
+        if key in ("RepoTags", "Tags"):
+            items.sort()
         return items
     if isinstance(value, bool) or value is None:
         return value
