@@ -230,3 +230,15 @@ Test(parse, sizes_are_powers_of_1024)
 		cr_expect_eq(got, cases[i].bytes, "\"%s\": %lld", cases[i].text, (long long)got);
 	}
 }
+
+Test(parse, every_value_of_a_query)
+{
+	struct strv all = {0};
+
+	parse_query_all("type=a&x=1&type=b%20c&type=%zz&type", "type", &all);
+	cr_assert_eq(all.n, 3);
+	cr_assert_str_eq(all.v[0], "a");
+	cr_assert_str_eq(all.v[1], "b c");
+	cr_assert_str_eq(all.v[2], "");
+	strv_release(&all);
+}

@@ -1,5 +1,6 @@
 /* The filters parameter, and events through it. */
 #include <criterion/criterion.h>
+#include <stdint.h>
 
 #include "api/event_filter.h"
 #include "api/filters.h"
@@ -136,4 +137,38 @@ Test(event_filter, image_with_or_without_tag)
 	cr_assert_not(passes("{\"image\":[\"busybox:2\"]}", "container", "start"));
 	cr_assert(passes("{\"type\":[\"container\"],\"label\":[\"l=v\"],\"event\":[\"start\",\"die\"]}", "container", "die"));
 	cr_assert_not(passes("{\"type\":[\"image\"]}", "container", "die"));
+}
+
+Test(filters, booleans_and_until)
+{
+	const int64_t now = 1136239445000000000;
+	struct filters f;
+	struct err err;
+	int64_t until;
+	bool yes;
+
+	cr_assert_eq(filters_parse(&f, "{\"is-task\":[\"1\"],\"dangling\":[\"x\"],\"until\":[\"10m\"]}", &err), 0);
+	cr_assert_eq(filters_bool(&f, "is-task", false, &yes, &err), 0);
+	cr_assert(yes);
+	cr_assert_eq(filters_bool(&f, "nothing", true, &yes, &err), 0);
+	cr_assert(yes);
+	cr_assert_eq(filters_bool(&f, "dangling", true, &yes, &err), -1);
+	cr_assert_str_eq(err.msg, "invalid filter 'dangling=[x]'");
+	cr_assert_eq(filters_until(&f, now, &until, &err), 0);
+	cr_assert_eq(until, now - 600000000000);
+	filters_release(&f);
+
+	cr_assert_eq(filters_parse(&f, "{\"until\":[\"1h\",\"2h\"]}", &err), 0);
+	cr_assert_eq(filters_until(&f, now, &until, &err), -1);
+	cr_assert_str_eq(err.msg, "more than one until filter specified");
+	filters_release(&f);
+
+	cr_assert_eq(filters_parse(&f, "{\"until\":[\"x\"]}", &err), 0);
+	cr_assert_eq(filters_until(&f, now, &until, &err), -1);
+	cr_assert_str_eq(err.msg, "failed to parse value as time or duration: \"x\"");
+	filters_release(&f);
+
+	f = (struct filters){0};
+	cr_assert_eq(filters_until(&f, now, &until, &err), 0);
+	cr_assert_eq(until, INT64_MAX);
 }
