@@ -38,7 +38,7 @@ CFLAGS   += -std=gnu11 $(OPT) -g -Wall -Wextra -Wmissing-prototypes -Wshadow -Wv
 	    $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS  += $(if $(SAN),-fsanitize=$(SAN))
 
-DAEMON_LIBS := -lwebsockets -luv -lcurl -larchive -ljansson -lssl -lcrypto -lprotobuf-c -lsqlite3 -lpthread
+DAEMON_LIBS := -lwebsockets -luv -lcurl -larchive -lz -ljansson -lssl -lcrypto -lprotobuf-c -lsqlite3 -lpthread
 EMU_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
 CTL_LIBS    := -luv -lcurl -ljansson -lssl -lcrypto -lpthread
 # The last four are libarchive's: what it reads archives compressed with.

@@ -10,12 +10,14 @@
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/parse.h"
 #include "base/token.h"
 
 #define DEFAULT_ADDR "unix:///var/run/sockerless.sock"
 #define LOCAL_PROJECT "sockerless-local"
+#define LABEL_MAX 63
 #define HOUR_MS (3600 * 1000LL)
 #define CONNECT_PATH "/internal/v1/agent/connect"
 
@@ -64,6 +66,15 @@ static int check_name(const struct setting *s, const char *value, char **ret, st
 	for (const char *p = value; *p; p++)
 		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && !strchr("-.:", *p))
 			return refuse(s, value, err, "want lower-case letters, digits and dashes only");
+	*ret = xstrdup(value);
+	return 0;
+}
+
+/* What a label's value may hold. */
+static int check_instance(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	if (strlen(value) > LABEL_MAX || strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(value))
+		return refuse(s, value, err, "want at most 63 lower-case letters, digits, dashes and underscores");
 	*ret = xstrdup(value);
 	return 0;
 }
@@ -265,6 +276,9 @@ static const struct setting settings[] = {
 	 .help = "Google Cloud project; required without --local"},
 	{GCR "REGION", NULL, STRING, AT(region), "us-central1", check_name, .value = "REGION",
 	 .help = "where the jobs run"},
+	{GCR "INSTANCE", NULL, STRING, AT(instance), .check = check_instance, .value = "NAME",
+	 .help = "which jobs of the project are this gateway's: every gateway of a project needs its own; default the host's "
+	 "name"},
 	{GCR "VPC_CONNECTOR", NULL, STRING, AT(vpc_connector), .value = "NAME",
 	 .help = "VPC connector of every job; all its traffic goes through it"},
 	{GCR "NETWORK", NULL, STRING, AT(network), .value = "NAME",
@@ -314,6 +328,9 @@ static const struct setting settings[] = {
 	 .max_ms = HOUR_MS, .value = "DURATION", .help = "between two looks at a running execution"},
 	{"SOCKERLESS_AGENT_TIMEOUT", NULL, DURATION, AT(agent_timeout_ms), "30s", .min_ms = 100,
 	 .max_ms = HOUR_MS, .value = "DURATION", .help = "from a started container to its agent's call"},
+	{"SOCKERLESS_SWEEP_INTERVAL", NULL, DURATION, AT(sweep_interval_ms), "5m", .min_ms = 1000,
+	 .max_ms = 24 * HOUR_MS, .value = "DURATION",
+	 .help = "how often all jobs are listed, to see what was done to them behind our back"},
 	{"SOCKERLESS_START_TIMEOUT", NULL, DURATION, AT(start_timeout_ms), "10m", .min_ms = 1000,
 	 .max_ms = 24 * HOUR_MS, .value = "DURATION", .help = "from the run request to a started container"},
 	{"SOCKERLESS_LOG_TIMEOUT", NULL, DURATION, AT(log_timeout_ms), "30s", .min_ms = 100,
@@ -512,6 +529,22 @@ static char *program_dir(void)
 	return xstrdup(path);
 }
 
+/* The host's name, as the predecessor; whatever a label cannot hold becomes a dash. */
+static char *host_instance(void)
+{
+	char name[LABEL_MAX + 1] = "";
+
+	if (gethostname(name, sizeof(name)) < 0)
+		name[0] = '\0';
+	name[LABEL_MAX] = '\0';
+	for (char *p = name; *p; p++) {
+		*p = (char)tolower((unsigned char)*p);
+		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '_')
+			*p = '-';
+	}
+	return xstrdup(name);
+}
+
 static int check_pair(const char *a, const char *b, const char *names, struct err *err)
 {
 	if (!a != !b)
@@ -534,6 +567,8 @@ static int finish(struct config *c, struct err *err)
 		return err_set(err, ERR_INVALID, "--tls-client-ca needs --tls-cert and --tls-key");
 	if (!c->project)
 		c->project = xstrdup(LOCAL_PROJECT);
+	if (!c->instance)
+		c->instance = host_instance();
 	if (!c->addrs.n)
 		strv_add(&c->addrs, DEFAULT_ADDR);
 	if (!c->state_dir)

@@ -16,6 +16,7 @@ struct config {
 	/* Google */
 	char *project;             /* SOCKERLESS_GCR_PROJECT; required without --local */
 	char *region;              /* SOCKERLESS_GCR_REGION, "us-central1" */
+	char *instance;            /* SOCKERLESS_GCR_INSTANCE: which jobs of the project are ours; the host's name */
 	char *vpc_connector;       /* SOCKERLESS_GCR_VPC_CONNECTOR or NULL */
 	char *network, *subnetwork; /* SOCKERLESS_GCR_NETWORK, _SUBNETWORK: Direct VPC egress, or NULL */
 	char *network_tags;        /* SOCKERLESS_GCR_NETWORK_TAGS, with commas, or NULL */
@@ -39,6 +40,7 @@ struct config {
 	char *callback_cert, *callback_key; /* --callback-cert/-key: serve wss ourselves */
 	int64_t poll_interval_ms;  /* SOCKERLESS_POLL_INTERVAL, 2s */
 	int64_t agent_timeout_ms;  /* SOCKERLESS_AGENT_TIMEOUT, 30s: from the container's start to the agent's call */
+	int64_t sweep_interval_ms; /* SOCKERLESS_SWEEP_INTERVAL, 5m: how often all jobs are listed */
 	int64_t start_timeout_ms;  /* SOCKERLESS_START_TIMEOUT, 10m: from RunJob to a started container */
 	int64_t log_timeout_ms;    /* SOCKERLESS_LOG_TIMEOUT, 30s */
 	int64_t exit_stay_ms;      /* SOCKERLESS_GCR_EXIT_STAY, 15s: how long an ended container's files can be read */

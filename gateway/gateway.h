@@ -3,6 +3,7 @@
 #ifndef GATEWAY_H
 #define GATEWAY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -33,7 +34,9 @@ struct gateway {
 	struct health_monitors *health; /* health.h: probes of the containers that run */
 	struct http_server *api;        /* the Docker side */
 
-	char instance_id[17];           /* hex; made once per state directory, kept in the store */
+	char instance_id[17];           /* hex; follows from project, region and instance, so that it outlives the disk */
+	char home_id[17];               /* hex; of this state directory */
+	bool disk_is_new;               /* jobs may belong to containers that this disk has lost; cloud/adopt.h */
 	int64_t started_ns;
 };
 

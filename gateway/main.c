@@ -79,23 +79,30 @@ static int lock_state(struct program *p, struct err *err)
 	return 0;
 }
 
-static int load_instance_id(struct gateway *g, struct err *err)
+/* Who we are: a name that any disk gives, and one of this disk alone. */
+static int load_identity(struct gateway *g, struct err *err)
 {
+	const struct config *c = g->config;
+	AUTO_FREE char *text = xasprintf("%s/%s/%s", c->project, c->region, c->instance);
 	struct err none = { 0 };
-	AUTO_FREE char *doc = store_get(g->store, "gateway", "instance", NULL, &none);
+	AUTO_FREE char *doc = store_get(g->store, "gateway", "identity", NULL, &none);
 	json_t *j = doc ? json_loads(doc, 0, NULL) : NULL;
-	const char *id = json_string_value(json_object_get(j, "id"));
+	const char *home = json_string_value(json_object_get(j, "home"));
+	uint8_t digest[SHA256_LEN];
+	uint64_t version;
 	int rc = 0;
 
-	if (id && strlen(id) == 16) {
-		snprintf(g->instance_id, sizeof(g->instance_id), "%s", id);
+	sha256(text, strlen(text), digest);
+	hex_encode(digest, sizeof(g->instance_id) / 2, g->instance_id);
+	g->disk_is_new = !json_is_true(json_object_get(j, "complete"));
+	if (home && strlen(home) == sizeof(g->home_id) - 1) {
+		snprintf(g->home_id, sizeof(g->home_id), "%s", home);
 	} else {
 		AUTO_FREE char *fresh = NULL;
-		uint64_t version;
 
-		random_hex(g->instance_id, 16);
-		fresh = xasprintf("{\"id\":\"%s\"}", g->instance_id);
-		rc = store_put(g->store, "gateway", "instance", fresh, 0, &version, err);
+		random_hex(g->home_id, sizeof(g->home_id) - 1);
+		fresh = xasprintf("{\"home\":\"%s\"}", g->home_id);
+		rc = store_put(g->store, "gateway", "identity", fresh, 0, &version, err);
 	}
 	json_decref(j);
 	return rc;
@@ -110,7 +117,7 @@ static int open_state(struct program *p, struct err *err)
 	if (make_directories(logs, err) < 0)
 		return -1;
 	g->store = store_open(db, err);
-	if (!g->store || load_instance_id(g, err) < 0)
+	if (!g->store || load_identity(g, err) < 0)
 		return -1;
 	g->events = events_new();
 	g->pending_files = pending_files_new(p->config.state_dir, (uint64_t)p->config.pending_files_max, err);

@@ -2,11 +2,9 @@
 #include "cloud/job_spec.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -26,7 +24,6 @@
 #define AGENT_LISTEN ":9111"
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SHORT_ID 12
-#define LABEL_MAX 63
 
 static bool is_sidecar(const struct config *cfg)
 {
@@ -299,22 +296,6 @@ static json_t *sidecar_container(const struct config *cfg)
 
 /* ---- the job ---------------------------------------------------------------------------------- */
 
-/* Labels may hold [a-z0-9_-] only; whatever else a host name has becomes a dash. */
-static void instance_label(char out[LABEL_MAX + 1])
-{
-	size_t n;
-
-	if (gethostname(out, LABEL_MAX + 1) < 0)
-		out[0] = '\0';
-	out[LABEL_MAX] = '\0';
-	n = strlen(out);
-	for (size_t i = 0; i < n; i++) {
-		out[i] = (char)tolower((unsigned char)out[i]);
-		if (!islower((unsigned char)out[i]) && !isdigit((unsigned char)out[i]) && out[i] != '_')
-			out[i] = '-';
-	}
-}
-
 static json_t *task_template(const struct config *cfg, const struct container *c, const char *gpu, json_t *containers,
 			     json_t *volumes)
 {
@@ -407,7 +388,7 @@ static json_t *all_containers(const struct config *cfg, const struct container *
 json_t *job_spec_build(const struct config *cfg, const struct container *c, struct container *const *members,
 		       struct err *err)
 {
-	char created[CLOCK_RFC3339_MAX], short_id[SHORT_ID + 1], instance[LABEL_MAX + 1];
+	char created[CLOCK_RFC3339_MAX], short_id[SHORT_ID + 1];
 	json_t *containers, *volumes, *job;
 	struct job_resources size = {0};
 
@@ -419,11 +400,10 @@ json_t *job_spec_build(const struct config *cfg, const struct container *c, stru
 		return NULL;
 	}
 	snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID, c->id);
-	instance_label(instance);
 	clock_format(c->created_ns, 0, created);
 	job = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:i, s:i, s:o}}",
 			 "labels", "sockerless_managed", "true", "sockerless_container_id", short_id,
-			 "sockerless_backend", "cloudrun", "sockerless_instance", instance,
+			 "sockerless_backend", "cloudrun", "sockerless_instance", cfg->instance,
 			 "annotations", "sockerless_container_id", c->id, "sockerless_name", c->name,
 			 "sockerless_created_at", created,
 			 "template", "taskCount", 1, "parallelism", 1,

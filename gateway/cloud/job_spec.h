@@ -13,7 +13,7 @@
  * The agent gets the original argv in its arguments ("run -- argv..."), or in its specification when
  * that is too long; user, working directory, environment and terminal always come in the
  * specification, because a Job has no field for most of them and starts the agent before them.
- * Pure but for the host's name. Source: run.googleapis.com v2 discovery, Job. */
+ * Pure. Source: run.googleapis.com v2 discovery, Job. */
 #ifndef CLOUD_JOB_SPEC_H
 #define CLOUD_JOB_SPEC_H
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cloud/job_identity.h"
 #include "cloud/job_resources.h"
 #include "cloud/job_spec.h"
 #include "cloud/job_volumes.h"
@@ -235,6 +236,7 @@ static void create_job(struct start *st)
 		fail(st, 128, &err);
 		return;
 	}
+	job_identity_write(g, job, c, staged);
 	st->call = run_create_job(g->cloud, st->job, job, on_job_created, st);
 }
 

@@ -400,6 +400,46 @@ fail:
 	return NULL;
 }
 
+/* ---- lost and found ----------------------------------------------------------------------------- */
+
+json_t *container_record(const struct container *c)
+{
+	static const char *const state[] = {"state", "exitCode", "error", "started", "finished", "pid", "outputIncomplete",
+					    "paused", "restarting", "restartCount", "restartBase", "stoppedByHand", "exitOnNext",
+					    "memoryLimit", "health", "job", "execution", "token"};
+	json_t *d = to_doc(c);
+
+	for (size_t i = 0; i < sizeof(state) / sizeof(state[0]); i++)
+		json_object_del(d, state[i]);
+	return d;
+}
+
+struct container *containers_adopt(struct containers *t, const char *id, const json_t *record, struct err *err)
+{
+	struct container *c;
+
+	if (strlen(id) != ID_HEX_MAX - 1 || strspn(id, "0123456789abcdef") != ID_HEX_MAX - 1 || containers_by_id(t, id)) {
+		err_set(err, ERR_CONFLICT, "container %s: the ID makes no sense or is taken", id);
+		return NULL;
+	}
+	c = from_doc(id, record, err);
+	if (!c)
+		return NULL;
+	c->table = t;
+	if (by_name(t, c->name)) {
+		char *other = xasprintf("%s-%.*s", c->name, SHORT_ID, id);
+
+		free(c->name);
+		c->name = other;
+	}
+	if (container_save(c, err) < 0) {
+		container_free(c);
+		return NULL;
+	}
+	table_add(t, c);
+	return c;
+}
+
 /* ---- changes ------------------------------------------------------------------------------------ */
 
 int container_save(struct container *c, struct err *err)

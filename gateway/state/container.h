@@ -95,6 +95,12 @@ struct container_new {
 	json_t *config, *host_config, *networking, *mounts;
 };
 struct container *containers_add(struct containers *t, struct container_new *spec, struct err *err);
+/* What of c another gateway needs to know it by: all that is no state. New reference. */
+json_t *container_record(const struct container *c);
+/* A container this table has lost, from such a record and the members of state that were found out (state, exitCode,
+ * started, finished, job, execution, token, ... as stored). Borrowed. A name that is taken gets the short ID behind it.
+ * Stored; nothing is emitted. */
+struct container *containers_adopt(struct containers *t, const char *id, const json_t *record, struct err *err);
 int container_rename(struct container *c, const char *name, struct err *err);
 struct log *container_log(struct container *c, struct err *err);
 

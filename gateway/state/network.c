@@ -41,15 +41,38 @@ static void table_add(struct networks *t, struct network *n)
 
 /* ---- stored form -------------------------------------------------------------------------------- */
 
+static json_t *to_doc(const struct network *n)
+{
+	return json_pack("{s:o, s:o, s:O, s:O, s:O, s:O, s:b, s:b, s:b, s:b, s:b, s:I}", "name", doc_text(n->name),
+			 "driver", doc_text(n->driver), "ipam", n->ipam, "options", n->options, "labels",
+			 n->labels, "configFrom", n->config_from, "internal", n->internal, "attachable",
+			 n->attachable, "ipv6", n->ipv6, "noIPv4", n->no_ipv4, "configOnly", n->config_only,
+			 "created", (json_int_t)n->created_ns);
+}
+
+static struct network *from_doc(const char *id, const json_t *d)
+{
+	struct network *n = xcalloc(1, sizeof(*n));
+
+	snprintf(n->id, sizeof(n->id), "%s", id);
+	n->name = xstrdup(doc_str(d, "name") ? doc_str(d, "name") : id);
+	n->driver = xstrdup(doc_str(d, "driver") ? doc_str(d, "driver") : "bridge");
+	n->ipam = doc_object(d, "ipam");
+	n->options = doc_object(d, "options");
+	n->labels = doc_object(d, "labels");
+	n->config_from = doc_object(d, "configFrom");
+	n->internal = doc_bool(d, "internal");
+	n->attachable = doc_bool(d, "attachable");
+	n->ipv6 = doc_bool(d, "ipv6");
+	n->no_ipv4 = doc_bool(d, "noIPv4");
+	n->config_only = doc_bool(d, "configOnly");
+	n->created_ns = doc_int(d, "created");
+	return n;
+}
+
 static int save(struct networks *t, struct network *n, struct err *err)
 {
-	json_t *d = json_pack("{s:o, s:o, s:O, s:O, s:O, s:O, s:b, s:b, s:b, s:b, s:b, s:I}", "name", doc_text(n->name),
-			      "driver", doc_text(n->driver), "ipam", n->ipam, "options", n->options, "labels",
-			      n->labels, "configFrom", n->config_from, "internal", n->internal, "attachable",
-			      n->attachable, "ipv6", n->ipv6, "noIPv4", n->no_ipv4, "configOnly", n->config_only,
-			      "created", (json_int_t)n->created_ns);
-
-	if (doc_save(t->g->store, KIND, n->id, d, &n->version, err) < 0)
+	if (doc_save(t->g->store, KIND, n->id, to_doc(n), &n->version, err) < 0)
 		return err_wrap(err, "network %s", n->name);
 	return 0;
 }
@@ -67,20 +90,7 @@ static int load_one(void *ctx, const char *key, const char *text, uint64_t versi
 
 	if (!d)
 		return -1;
-	n = xcalloc(1, sizeof(*n));
-	snprintf(n->id, sizeof(n->id), "%s", key);
-	n->name = xstrdup(doc_str(d, "name") ? doc_str(d, "name") : key);
-	n->driver = xstrdup(doc_str(d, "driver") ? doc_str(d, "driver") : "bridge");
-	n->ipam = doc_object(d, "ipam");
-	n->options = doc_object(d, "options");
-	n->labels = doc_object(d, "labels");
-	n->config_from = doc_object(d, "configFrom");
-	n->internal = doc_bool(d, "internal");
-	n->attachable = doc_bool(d, "attachable");
-	n->ipv6 = doc_bool(d, "ipv6");
-	n->no_ipv4 = doc_bool(d, "noIPv4");
-	n->config_only = doc_bool(d, "configOnly");
-	n->created_ns = doc_int(d, "created");
+	n = from_doc(key, d);
 	n->version = version;
 	json_decref(d);
 	table_add(l->table, n);
@@ -250,6 +260,38 @@ struct network *networks_add(struct networks *t, struct network_new *spec, struc
 fail:
 	network_free(n);
 	return NULL;
+}
+
+json_t *network_record(const struct network *n)
+{
+	json_t *d = to_doc(n);
+
+	json_object_set_new(d, "id", json_string(n->id));
+	return d;
+}
+
+int networks_adopt(struct networks *t, const json_t *record, struct err *err)
+{
+	const char *id = doc_str(record, "id");
+	struct network *n = NULL;
+
+	if (!id || strlen(id) != ID_HEX_MAX - 1 || !doc_str(record, "name"))
+		return err_set(err, ERR_INVALID, "the record of a network makes no sense");
+	HASH_FIND_STR(t->by_id, id, n);
+	if (n || count_named(t, doc_str(record, "name"), &n))
+		return 0;
+	n = from_doc(id, record);
+	if (!n->ipam)
+		n->ipam = json_pack("{s:s, s:n, s:[]}", "Driver", "default", "Options", "Config");
+	n->options = n->options ? n->options : json_object();
+	n->labels = n->labels ? n->labels : json_object();
+	n->config_from = n->config_from ? n->config_from : json_pack("{s:s}", "Network", "");
+	if (save(t, n, err) < 0) {
+		network_free(n);
+		return -1;
+	}
+	table_add(t, n);
+	return 0;
 }
 
 int network_remove(struct networks *t, struct network *n, struct err *err)

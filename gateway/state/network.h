@@ -52,6 +52,9 @@ struct network_new {
 	bool may_repeat;
 };
 struct network *networks_add(struct networks *t, struct network_new *spec, struct network **ret_other, struct err *err);
+/* What another gateway needs to know it by, with its ID; and back: one whose ID or name is there already stays. */
+json_t *network_record(const struct network *n);
+int networks_adopt(struct networks *t, const json_t *record, struct err *err);
 /* ERR_FORBIDDEN for a predefined one and while a running container is connected. Emits "destroy". */
 int network_remove(struct networks *t, struct network *n, struct err *err);
 

@@ -331,6 +331,32 @@ struct volume *volumes_add(struct volumes *t, const struct volume_new *spec, str
 	return v;
 }
 
+json_t *volume_record(const struct volume *v)
+{
+	json_t *d = to_doc(v);
+
+	json_object_set_new(d, "name", json_string(v->name));
+	return d;
+}
+
+int volumes_adopt(struct volumes *t, const json_t *record, struct err *err)
+{
+	const char *name = doc_str(record, "name");
+	struct volume *v;
+
+	if (!name || volume_name_check(name, err) < 0)
+		return err_set(err, ERR_INVALID, "the record of a volume makes no sense");
+	if (by_name(t, name))
+		return 0;
+	v = from_doc(name, record);
+	if (doc_save(t->g->store, KIND, v->name, to_doc(v), &v->version, err) < 0) {
+		volume_free(v);
+		return -1;
+	}
+	table_add(t, v);
+	return 0;
+}
+
 json_t *volume_users(struct volumes *t, const char *name)
 {
 	struct container **list = containers_list(t->g->containers);

@@ -50,6 +50,9 @@ struct volume_new {
 	bool in_container;    /* an anonymous one that needs no storage */
 };
 struct volume *volumes_add(struct volumes *t, const struct volume_new *spec, struct err *err);
+/* What another gateway needs to know it by, with its name; and back: one that is there already stays. */
+json_t *volume_record(const struct volume *v);
+int volumes_adopt(struct volumes *t, const json_t *record, struct err *err);
 /* The IDs of the containers that mount it, as a JSON array; new reference. */
 json_t *volume_users(struct volumes *t, const char *name);
 /* Forgets it ("destroy"); v is gone. The data are cloud/storage's to delete. */

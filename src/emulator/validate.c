@@ -16,6 +16,7 @@
 #define JOB_ID_MAX 49
 #define ENV_NAME_MAX 32768
 #define ENV_VALUE_MAX 32768
+#define ANNOTATION_VALUE_MAX 32768 /* Kubernetes has no limit of its own; the strictest said of Cloud Run */
 #define ARGS_MAX 1000
 #define CONTAINERS_MAX 10
 #define VOLUMES_MAX 10
@@ -116,6 +117,17 @@ static int check_labels(struct where *w, const json_t *labels)
 	return 0;
 }
 
+/* A qualified name of Kubernetes: [prefix/]name. */
+static bool is_annotation_key(const char *key)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	const char *slash = strchr(key, '/'), *name = slash ? slash + 1 : key;
+	size_t n = strlen(name), prefix = slash ? (size_t)(slash - key) : 1;
+
+	return n > 0 && n <= 63 && strspn(name, allowed) == n && isalnum((unsigned char)name[0]) &&
+	       isalnum((unsigned char)name[n - 1]) && prefix > 0 && prefix <= 253;
+}
+
 static int check_annotations(struct where *w, const json_t *annotations)
 {
 	size_t total = 0;
@@ -126,6 +138,12 @@ static int check_annotations(struct where *w, const json_t *annotations)
 		total += strlen(key) + json_string_length(v);
 		if (is_reserved(key))
 			return bad(w, "annotations", "annotation key '%.80s' is in a reserved namespace", key);
+		if (!is_annotation_key(key))
+			return bad(w, "annotations", "annotation key '%.80s' must be a qualified name: at most 63 letters, "
+				   "digits, '-', '_' and '.', an alphanumeric first and last", key);
+		if (json_string_length(v) > ANNOTATION_VALUE_MAX)
+			return bad(w, "annotations", "the value of annotation '%.80s' is longer than %d bytes", key,
+				   ANNOTATION_VALUE_MAX);
 	}
 	return total > 256 * 1024 ? bad(w, "annotations", "total size must be at most 256 KiB") : 0;
 }

@@ -145,7 +145,7 @@ static const struct kind {
 static json_t *build_kind(const char *mode, const struct kind *k)
 {
 	struct config cfg = {
-		.agent_mode = (char *)mode, .agent_image = (char *)"h/agent", .agent_path = (char *)"/agent",
+		.agent_mode = (char *)mode, .instance = (char *)"here", .agent_image = (char *)"h/agent", .agent_path = (char *)"/agent",
 		.task_timeout_ms = 1000, .callback_url = (char *)"https://g",
 		.vpc_connector = k->direct_vpc ? NULL : (char *)"c", .network = k->direct_vpc ? (char *)"net" : NULL,
 		.subnetwork = k->direct_vpc ? (char *)"sub" : NULL, .service_account = (char *)"a@b",
