@@ -13,7 +13,7 @@ request_handler system_df;
 /* events.c */
 request_handler events_get;
 /* image.c, image_names.c, image_pull.c */
-request_handler image_list, image_inspect, image_history, image_tag, image_delete, image_prune, image_pull;
+request_handler image_list, image_inspect, image_history, image_attestations, image_tag, image_delete, image_prune, image_pull;
 /* image_build.c */
 request_handler image_build, image_commit;
 /* image_push.c, image_load.c, image_save.c, image_import.c */

@@ -334,3 +334,13 @@ void image_history(struct request *r)
 	}
 	reply_json(r, 200, out);
 }
+
+/* Only the manifest that Cloud Run runs is kept, and what is attested hangs on others of the index. */
+void image_attestations(struct request *r)
+{
+	if (r->version < 55)
+		reply_error(r, ERR_NOT_FOUND, "page not found");
+	else if (image_named(r))
+		reply_error(r, ERR_UNSUPPORTED, "attestations are not kept: ask the registry for them, "
+			    "for instance with docker buildx imagetools inspect");
+}

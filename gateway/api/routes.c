@@ -65,6 +65,7 @@ static const struct route {
 	{"POST", "/images/prune", image_prune},
 	{"GET", "/images/*/json", image_inspect},
 	{"GET", "/images/*/history", image_history},
+	{"GET", "/images/*/attestations", image_attestations},
 	{"POST", "/images/*/tag", image_tag},
 	{"POST", "/images/*/push", image_push},
 	{"POST", "/images/load", image_load},

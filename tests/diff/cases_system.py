@@ -58,6 +58,30 @@ table(("1.41",),
       ("checkpoint list", "GET", "/containers/nothing/checkpoints"))
 
 
+table(("1.41",),
+      ("plugin privileges", "GET", "/plugins/privileges?remote=nothing.invalid/x"),
+      ("plugin pull", "POST", "/plugins/pull?remote=nothing.invalid/x", []),
+      ("plugin create: an empty body", "POST", "/plugins/create?name=x", b""),
+      ("a session without an upgrade", "POST", "/session"),
+      ("image search: without a term", "GET", "/images/search"),
+      ("image attestations are of a later version", "GET", "/images/nothing/attestations"))
+
+
+@case("swarm init and join are refused by the gateway")
+def _(e):
+    if e.engine == "gateway":   # the reference would do it
+        e.quiet("POST", "/swarm/init", {"ListenAddr": "127.0.0.1"})
+        e.quiet("POST", "/swarm/join", {"RemoteAddrs": ["127.0.0.1"]})
+
+
+@case("image attestations of 1.55")
+def _(e):
+    if e.engine == "gateway":
+        e.quiet("POST", "/images/create?fromImage=busybox&tag=latest")
+        for name in ("busybox", "nothing"):
+            e.quiet("GET", f"/images/{name}/attestations", version="1.55")
+
+
 @case("auth at a registry that wants no password")
 def _(e):
     e.post("/auth", {"username": "u", "password": "p", "serveraddress": e.registry})

@@ -119,6 +119,11 @@ DECLARED = {
     "Not available": [
         ("build: an empty body", "*"),
         ("commit: none such", "*"),
+        ("a session without an upgrade", "*"),
+        ("image search: without a term", "*"),
+        ("plugin privileges", "*"),
+        ("plugin pull", "*"),
+        ("plugin create: an empty body", "*"),
         ("checkpoint list", "*.message"),
         ("start: a checkpoint", "*.message"),
         ("remove: a link", "*.message"),
