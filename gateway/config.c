@@ -333,8 +333,12 @@ static const struct setting settings[] = {
 	 .help = "how often all jobs are listed, to see what was done to them behind our back"},
 	{"SOCKERLESS_START_TIMEOUT", NULL, DURATION, AT(start_timeout_ms), "10m", .min_ms = 1000,
 	 .max_ms = 24 * HOUR_MS, .value = "DURATION", .help = "from the run request to a started container"},
+	{"SOCKERLESS_CALL_TIMEOUT", NULL, DURATION, AT(call_timeout_ms), "30s", .min_ms = 1000,
+	 .max_ms = HOUR_MS, .value = "DURATION", .help = "for one request to Google, repetitions included"},
 	{"SOCKERLESS_LOG_TIMEOUT", NULL, DURATION, AT(log_timeout_ms), "30s", .min_ms = 100,
 	 .max_ms = HOUR_MS, .value = "DURATION", .help = "for one question to Cloud Logging"},
+	{GCR "START_TOKEN", NULL, FLAG, AT(start_token), .help = "create and run a job by one request "
+	 "(startExecutionToken) instead of two"},
 	{GCR "EXIT_STAY", NULL, DURATION, AT(exit_stay_ms), "15s", .min_ms = 0, .max_ms = HOUR_MS,
 	 .value = "DURATION", .help = "an ended container's files can be copied for so long, which Cloud Run bills; "
 	 "0s: not at all. Never with --rm"},
@@ -387,7 +391,10 @@ static int apply_one(struct config *c, const struct setting *s, const char *valu
 
 	switch (s->kind) {
 	case FLAG:
-		*(bool *)at = true;
+		if (value && strcmp(value, "1") != 0 && strcmp(value, "true") != 0 && strcmp(value, "0") != 0 &&
+		    strcmp(value, "false") != 0)
+			return refuse(s, value, err, "want 1, true, 0 or false");
+		*(bool *)at = !value || *value == '1' || *value == 't';
 		return 0;
 	case LEVEL:
 		if (log_level_parse(value, at) < 0)

@@ -42,7 +42,9 @@ struct config {
 	int64_t agent_timeout_ms;  /* SOCKERLESS_AGENT_TIMEOUT, 30s: from the container's start to the agent's call */
 	int64_t sweep_interval_ms; /* SOCKERLESS_SWEEP_INTERVAL, 5m: how often all jobs are listed */
 	int64_t start_timeout_ms;  /* SOCKERLESS_START_TIMEOUT, 10m: from RunJob to a started container */
+	int64_t call_timeout_ms;   /* SOCKERLESS_CALL_TIMEOUT, 30s: one request to Google with its repetitions */
 	int64_t log_timeout_ms;    /* SOCKERLESS_LOG_TIMEOUT, 30s */
+	bool start_token;          /* SOCKERLESS_GCR_START_TOKEN: create and run a job by one request */
 	int64_t exit_stay_ms;      /* SOCKERLESS_GCR_EXIT_STAY, 15s: how long an ended container's files can be read */
 	int64_t task_timeout_ms;   /* SOCKERLESS_TASK_TIMEOUT, 24h: Cloud Run's limit for one execution, <= 168h */
 	/* Docker side */

@@ -1,8 +1,12 @@
 /* call - the mechanics under every typed call: token → request → (wait → request)* → answer.
  *
- *   repeatable requests   429, 503 and no answer at all: three tries, 200 ms doubling, or Retry-After
- *   any request           401: once more with a fresh token
- *   nothing else is retried; the deadline covers everything */
+ *   repeatable requests   429, 502, 503, 504, an answer cut short and no answer at all: again
+ *   any request           429: again, it was refused before it did anything; 401: once, with a fresh token
+ *   nothing else is retried; the deadline covers everything, one try has a third of it
+ *
+ * Again: five tries, after a random part of 200 ms, 400 ms ... 4 s (so that many callers do not come in step),
+ * or after what the answer asks for (Retry-After, RetryInfo). All calls share a budget of repetitions that
+ * answers refill: when Google is down, we do not multiply what we ask. */
 #include "cloud/call.h"
 
 #include <string.h>
@@ -11,13 +15,17 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/token.h"
 #include "cloud/auth.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "net/http_client.h"
 
-#define TRIES_MAX 3
+#define TRIES_MAX 5
 #define RETRY_MS 200
+#define RETRY_MAX_MS 4000
+#define BUDGET_MAX 60         /* repetitions; an answer gives half of one back */
+#define TRY_MIN_MS 500
 #define RESPONSE_MAX (192 * 1024 * 1024) /* a page of long log entries */
 
 static void get_token(struct cloud_call *call);
@@ -114,18 +122,52 @@ static void on_again(void *ctx)
 	get_token(call);
 }
 
-/* False: no tries or no time left. */
+/* What the answer itself asks for, or 0: the header, or RetryInfo {"retryDelay": "1.5s"} among the error's details. */
+static uint64_t asked_to_wait_ms(const struct http_response *r)
+{
+	const char *after = http_response_header(r, "retry-after"), *text;
+	json_t *json, *detail;
+	double s = 0;
+	int64_t whole;
+	size_t i;
+
+	if (after && parse_i64(after, &whole) == 0 && whole > 0)
+		return whole < 3600 ? (uint64_t)whole * 1000 : 3600000;
+	json = json_loadb(r->body, r->len, JSON_ALLOW_NUL, NULL);
+	json_array_foreach(json_object_get(json_object_get(json, "error"), "details"), i, detail) {
+		text = json_string_value(json_object_get(detail, "retryDelay"));
+		if (text && !s)
+			s = strtod(text, NULL);
+	}
+	json_decref(json);
+	return s > 0 ? (uint64_t)((s < 3600 ? s : 3600) * 1000) : 0;
+}
+
+static uint64_t random_part(uint64_t ms)
+{
+	uint32_t r;
+
+	random_bytes(&r, sizeof(r));
+	return ms * r / UINT32_MAX;
+}
+
+static bool in_budget(struct cloud *c)
+{
+	if (c->repeated >= BUDGET_MAX)
+		return false;
+	c->repeated++;
+	return true;
+}
+
+/* r: the answer that refused, or NULL. False: no tries, no time or no budget left. */
 static bool try_again(struct cloud_call *call, const struct http_response *r)
 {
-	const char *after = r ? http_response_header(r, "retry-after") : NULL;
-	uint64_t wait_ms = (uint64_t)RETRY_MS << call->tries;
-	int64_t s;
+	uint64_t most = (uint64_t)RETRY_MS << call->tries, wait_ms = r ? asked_to_wait_ms(r) : 0;
 
-	if (!call->repeatable || ++call->tries >= TRIES_MAX)
+	if (!(call->repeatable || (r && r->status == 429)) || ++call->tries >= TRIES_MAX)
 		return false;
-	if (after && parse_i64(after, &s) == 0 && s > 0)
-		wait_ms = s < 3600 ? (uint64_t)s * 1000 : 3600000;
-	if (wait_ms >= time_left(call))
+	wait_ms += random_part(most < RETRY_MAX_MS ? most : RETRY_MAX_MS);
+	if (wait_ms >= time_left(call) || !in_budget(call->cloud))
 		return false;
 	call->timer = timer_start(call->cloud->g->loop, wait_ms, on_again, call);
 	return true;
@@ -148,10 +190,12 @@ static void on_success(struct cloud_call *call, const struct http_response *r)
 
 	if (!json_is_object(json)) {
 		json_decref(json);
-		err_set(&err, ERR_UPSTREAM, "%s %s: the answer is not a JSON object", call->method, call->url);
-		call_finish(call, NULL, &err);
+		err_set(&err, ERR_UPSTREAM, "the answer is not a JSON object");
+		on_failed(call, &err);
 		return;
 	}
+	if (call->cloud->repeated > 0)
+		call->cloud->repeated -= 0.5;
 	call->step(call, json);
 	json_decref(json);
 }
@@ -176,13 +220,23 @@ static void on_response(void *ctx, const struct http_response *r, const struct e
 		get_token(call);
 		return;
 	}
-	if ((r->status == 429 || r->status == 503) && try_again(call, r))
+	if ((r->status == 429 || (r->status >= 502 && r->status <= 504)) && try_again(call, r))
 		return;
 	json = json_loadb(r->body, r->len, JSON_ALLOW_NUL, NULL);
 	call_error(json_object_get(json, "error"), r->status, &err);
 	json_decref(json);
 	if (!call->otherwise || !call->otherwise(call, &err))
 		call_finish(call, NULL, &err);
+}
+
+/* A try that hangs leaves time for another. */
+static uint64_t one_try_ms(const struct cloud_call *call)
+{
+	uint64_t left = time_left(call), part = call->timeout_ms / 3;
+
+	if (!call->repeatable || left <= part)
+		return left;
+	return part < TRY_MIN_MS && left > TRY_MIN_MS ? TRY_MIN_MS : part;
 }
 
 static void on_token(void *ctx, const char *token, const struct err *failed)
@@ -193,7 +247,7 @@ static void on_token(void *ctx, const char *token, const struct err *failed)
 		.url = call->url,
 		.body = call->body,
 		.body_len = call->body ? strlen(call->body) : 0,
-		.timeout_ms = time_left(call),
+		.timeout_ms = one_try_ms(call),
 		.max_response_bytes = RESPONSE_MAX,
 	};
 	struct err err;
@@ -229,6 +283,11 @@ static void get_token(struct cloud_call *call)
 
 /* ---- API -------------------------------------------------------------------------------------- */
 
+uint64_t call_timeout_ms(const struct cloud *c)
+{
+	return (uint64_t)c->g->config->call_timeout_ms;
+}
+
 struct cloud_call *call_new(struct cloud *c, uint64_t timeout_ms, cloud_cb *cb, void *ctx)
 {
 	struct cloud_call *call = xcalloc(1, sizeof(*call));
@@ -236,6 +295,7 @@ struct cloud_call *call_new(struct cloud *c, uint64_t timeout_ms, cloud_cb *cb, 
 	call->cloud = c;
 	call->cb = cb;
 	call->ctx = ctx;
+	call->timeout_ms = timeout_ms;
 	call->deadline_ms = clock_mono_ms() + timeout_ms;
 	DL_APPEND(c->calls, call);
 	return call;

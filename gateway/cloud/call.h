@@ -1,5 +1,5 @@
 /* call - one conversation with Google: JSON requests with a token, a deadline and retries.
- * Used by run.c and logging.c only; others see struct cloud_call as an opaque handle. */
+ * For the files of this folder that make calls; others see struct cloud_call as an opaque handle. */
 #ifndef CLOUD_CALL_H
 #define CLOUD_CALL_H
 
@@ -8,7 +8,6 @@
 
 #include "cloud/run.h"
 
-#define CALL_TIMEOUT_MS 30000 /* one that is a single request */
 #define CALL_PAGES_MAX 1000
 
 struct cloud {
@@ -20,6 +19,7 @@ struct cloud {
 	char *storage_base;       /* https://storage.googleapis.com/storage/v1 */
 	bool bucket_known;        /* storage: the volumes' bucket is there */
 	struct sweep *sweeps;     /* storage: volumes being emptied */
+	double repeated;          /* requests of late that were repetitions: the budget used */
 	struct cloud_call *calls;
 };
 
@@ -31,7 +31,7 @@ struct cloud_call {
 	void (*step)(struct cloud_call *call, json_t *answer);
 	/* A refusal of the present request: true if it asks on. NULL: every refusal ends the call. */
 	bool (*otherwise)(struct cloud_call *call, const struct err *err);
-	uint64_t deadline_ms;
+	uint64_t timeout_ms, deadline_ms;
 	bool done;                /* cb is running or has run */
 
 	/* The present request. */
@@ -56,6 +56,7 @@ struct cloud_call {
 	struct cloud_call *prev, *next;
 };
 
+uint64_t call_timeout_ms(const struct cloud *c); /* of one that is a single request: SOCKERLESS_CALL_TIMEOUT */
 struct cloud_call *call_new(struct cloud *c, uint64_t timeout_ms, cloud_cb *cb, void *ctx);
 /* The next request; url is taken, body stolen (NULL: none). Failures end the call by themselves. */
 void call_ask(struct cloud_call *call, const char *method, char *url, json_t *body, bool repeatable,

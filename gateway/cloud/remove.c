@@ -7,6 +7,7 @@
 #include "agents/tunnel.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cloud/launch.h"
 #include "cloud/lifecycle_ops.h"
 #include "cloud/run.h"
 #include "cloud/storage.h"
@@ -139,11 +140,12 @@ void removal_agent_left(struct removal *r)
 static void delete_job(struct removal *r)
 {
 	struct container *c = slot_container(r->slot);
+	char job[LAUNCH_JOB_MAX];
 	struct err err = { 0 };
 
 	if (c && await_agents_leave(r, c))
 		return;
-	if (!c || !c->job || network_shared_with(c)) { /* a shared job is its owner's */
+	if (!c || c->runs == 0 || network_shared_with(c)) { /* a shared job is its owner's */
 		forget(r);
 		return;
 	}
@@ -151,7 +153,8 @@ static void delete_job(struct removal *r)
 		removal_end(r, &err);
 		return;
 	}
-	r->call = run_delete_job(r->slot->l->g->cloud, c->job, on_deleted, r);
+	launch_job_name(c->id, job); /* also of a start that failed and could not tidy up */
+	r->call = run_delete_job(r->slot->l->g->cloud, c->job ? c->job : job, on_deleted, r);
 }
 
 static void proceed(void *ctx)

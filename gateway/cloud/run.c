@@ -71,20 +71,28 @@ static void pass_on(struct cloud_call *call, json_t *answer)
 static struct cloud_call *ask(struct cloud *c, const char *method, char *url, json_t *body,
 			      cloud_cb *cb, void *ctx)
 {
-	struct cloud_call *call = call_new(c, CALL_TIMEOUT_MS, cb, ctx);
+	struct cloud_call *call = call_new(c, call_timeout_ms(c), cb, ctx);
 
-	call_ask(call, method, url, body, strcmp(method, "GET") == 0, pass_on);
+	/* Of all we ask, only a run does harm when it is asked twice: launch.c looks what became of it. */
+	call_ask(call, method, url, body, strcmp(url + strlen(url) - strlen(":run"), ":run") != 0, pass_on);
 	return call;
 }
 
 static char *execution_url(struct cloud *c, const char *job_id, const char *execution, const char *tail)
 {
-	return xasprintf("%s/jobs/%s/executions/%s%s", c->run_parent, job_id, execution, tail);
+	return xasprintf("%s/jobs/%s/executions%s%s%s", c->run_parent, job_id, *execution ? "/" : "",
+			 execution, tail);
 }
 
 struct cloud_call *run_create_job(struct cloud *c, const char *job_id, json_t *job, cloud_cb *cb, void *ctx)
 {
 	return ask(c, "POST", xasprintf("%s/jobs?jobId=%s", c->run_parent, job_id), job, cb, ctx);
+}
+
+/* A job that is not there is made. */
+struct cloud_call *run_patch_job(struct cloud *c, const char *job_id, json_t *job, cloud_cb *cb, void *ctx)
+{
+	return ask(c, "PATCH", xasprintf("%s/jobs/%s?allowMissing=true", c->run_parent, job_id), job, cb, ctx);
 }
 
 struct cloud_call *run_get_job(struct cloud *c, const char *job_id, cloud_cb *cb, void *ctx)
@@ -112,6 +120,17 @@ struct cloud_call *run_cancel_execution(struct cloud *c, const char *job_id, con
 					cloud_cb *cb, void *ctx)
 {
 	return ask(c, "POST", execution_url(c, job_id, execution, ":cancel"), json_object(), cb, ctx);
+}
+
+struct cloud_call *run_delete_execution(struct cloud *c, const char *job_id, const char *execution,
+					cloud_cb *cb, void *ctx)
+{
+	return ask(c, "DELETE", execution_url(c, job_id, execution, ""), NULL, cb, ctx);
+}
+
+struct cloud_call *run_list_executions(struct cloud *c, const char *job_id, cloud_cb *cb, void *ctx)
+{
+	return ask(c, "GET", execution_url(c, job_id, "", "?pageSize=20"), NULL, cb, ctx);
 }
 
 /* One task per execution: one page holds it. */

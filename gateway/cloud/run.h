@@ -1,6 +1,5 @@
 /* run - typed, asynchronous calls to Cloud Run v2 and Cloud Logging over net/http_client.
- * Each call does one thing, has a deadline, retries only what is idempotent (GET on 429, 503 and
- * connection errors: 3 tries, 200 ms doubling, honouring Retry-After), and gives the callback the
+ * Each call does one thing, has a deadline, is repeated where that does no harm (call.c), and gives the callback the
  * parsed JSON or an err holding the sentence Google gave (ERR_NOT_FOUND, ERR_CONFLICT, ERR_INVALID,
  * ERR_DENIED, ERR_FORBIDDEN, ERR_LIMIT for 429, ERR_UPSTREAM). Credentials: none with
  * SOCKERLESS_ENDPOINT_URL, else cloud/auth.h. Source: run.googleapis.com v2, logging v2 discovery. */
@@ -25,12 +24,15 @@ void cloud_cancel(struct cloud_call *call); /* cb will not run; NULL is fine */
 
 /* Short names throughout; the parent is projects/P/locations/R. job is stolen. */
 struct cloud_call *run_create_job(struct cloud *c, const char *job_id, json_t *job, cloud_cb *cb, void *ctx);
+struct cloud_call *run_patch_job(struct cloud *c, const char *job_id, json_t *job, cloud_cb *cb, void *ctx); /* or create it */
 struct cloud_call *run_get_job(struct cloud *c, const char *job_id, cloud_cb *cb, void *ctx);
 struct cloud_call *run_delete_job(struct cloud *c, const char *job_id, cloud_cb *cb, void *ctx);
 struct cloud_call *run_list_jobs(struct cloud *c, cloud_cb *cb, void *ctx);       /* all pages: {"jobs":[…]} */
 struct cloud_call *run_run_job(struct cloud *c, const char *job_id, cloud_cb *cb, void *ctx); /* the operation */
 struct cloud_call *run_get_execution(struct cloud *c, const char *job_id, const char *execution, cloud_cb *cb, void *ctx);
 struct cloud_call *run_cancel_execution(struct cloud *c, const char *job_id, const char *execution, cloud_cb *cb, void *ctx);
+struct cloud_call *run_delete_execution(struct cloud *c, const char *job_id, const char *execution, cloud_cb *cb, void *ctx);
+struct cloud_call *run_list_executions(struct cloud *c, const char *job_id, cloud_cb *cb, void *ctx); /* the 20 newest */
 struct cloud_call *run_list_tasks(struct cloud *c, const char *job_id, const char *execution, cloud_cb *cb, void *ctx);
 /* Wait for a create or delete operation (never for a run): polls operations.get, 100 ms doubling to 2 s,
  * until done; an operation error becomes err. cb gets the operation. */

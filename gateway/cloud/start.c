@@ -1,7 +1,8 @@
-/* start - docker start: DELETE_OLD → CREATE_JOB → RUN_JOB → AWAIT_AGENT → (PREPARE → AWAIT_MAIN) → running.
- * The agent's call is the start signal; the execution is looked at only to see it fail early. Main is held
- * back by its agent (c->hold) when something must be in place before it: then PREPARE. Whatever fails after
- * CREATE_JOB deletes the job again and puts the record back. */
+/* start - docker start: BUCKET → LAUNCH → AWAIT_AGENT → (PREPARE → AWAIT_MAIN) → running.
+ * LAUNCH is launch.h's business: from a job's specification to an execution. The agent's call is the start
+ * signal; the execution is looked at only to see it fail early. Main is held back by its agent (c->hold) when
+ * something must be in place before it: then PREPARE. Whatever fails after LAUNCH deletes the job again, as
+ * LAUNCH does itself, and puts the record back. */
 #include <jansson.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #include "cloud/job_resources.h"
 #include "cloud/job_spec.h"
 #include "cloud/job_volumes.h"
+#include "cloud/launch.h"
 #include "cloud/lifecycle_ops.h"
 #include "cloud/prepare.h"
 #include "cloud/run.h"
@@ -26,34 +28,34 @@
 #include "state/container.h"
 #include "state/network.h"
 
-#define OPERATION_TIMEOUT_MS 60000
 #define EARLY_END_GRACE_MS 3000   /* an execution that ended may still have its agent's last words on the way */
 #define FIRST_LOOK_MS 125
+#define NOT_FOUND_GRACE_MS 10000 /* what was just made is not always found at once */
 #define ADDRESS_LABEL "run.sockerless.agent-address"
 
-enum step { DELETE_OLD, CREATE_JOB, RUN_JOB, AWAIT_AGENT, PREPARE, AWAIT_MAIN };
+enum step { BUCKET, LAUNCH, AWAIT_AGENT, PREPARE, AWAIT_MAIN };
 
 struct start {
 	struct slot *slot;
 	enum step step;
-	char job[64];
+	char job[LAUNCH_JOB_MAX];
 	char *execution;
+	char *former;                      /* execution of the run before, in the same job; or NULL */
+	enum launch_how how;
+	struct launch *launch;
 	struct cloud_call *call;           /* the one the step waits for */
 	struct registry_waiter *agent;
 	struct prepare *prepare;
 	struct timer *main_deadline;       /* from PREPARE on */
 	struct timer *poll;
 	uint64_t poll_ms;                  /* doubles up to SOCKERLESS_POLL_INTERVAL */
-	uint64_t running_since_ms, ended_since_ms;
+	uint64_t running_since_ms, ended_since_ms, missing_since_ms;
 	bool joined;                       /* the job is another container's (shared_task.h) */
-	bool replaced_job;                 /* a leftover job was deleted once */
 	bool finished;
 	struct lifecycle_wait *waits;
 };
 
-static void delete_old(struct start *st);
-static void create_job(struct start *st);
-static void run_job(struct start *st);
+static void launch(struct start *st);
 static void await_agent(struct start *st);
 static void look_at_execution(void *ctx);
 
@@ -73,6 +75,7 @@ static void start_end(struct start *st, const struct err *err)
 
 	st->finished = true;
 	cloud_cancel(st->call);
+	launch_cancel(st->launch, false);
 	registry_unwait(&st->agent);
 	prepare_cancel(st->prepare);
 	timer_cancel(&st->main_deadline);
@@ -80,15 +83,9 @@ static void start_end(struct start *st, const struct err *err)
 	waits_finish(&st->waits, err);
 	s->start = NULL;
 	free(st->execution);
+	free(st->former);
 	free(st);
 	slot_release(s);
-}
-
-static void on_job_deleted(void *ctx, json_t *json, const struct err *err)
-{
-	if (err && err->kind != ERR_NOT_FOUND)
-		log_error("job of a failed start could not be deleted", "job=%s error=\"%s\"", (char *)ctx, err->msg);
-	free(ctx);
 }
 
 /* Undo what was done and say why. exit_code: what docker inspect shows. */
@@ -103,8 +100,10 @@ static void fail(struct start *st, int exit_code, const struct err *why)
 	slot_hang_up(s);
 	if (c)
 		ports_close(g->ports, c);
-	if (st->step > DELETE_OLD && !st->joined)
-		run_delete_job(g->cloud, st->job, on_job_deleted, xstrdup(st->job));
+	launch_cancel(st->launch, true);
+	st->launch = NULL;
+	if (st->step > LAUNCH && !st->joined)
+		launch_discard(g->cloud, st->job, NULL);
 	if (c && exit_code == 128 && again_after_failed_start(s, c)) {
 		start_end(st, why);
 		return;
@@ -142,65 +141,7 @@ void start_abort(struct start *st, const char *sentence)
 		start_end(st, &why);
 }
 
-/* ---- DELETE_OLD: an execution is never added to the job of a former run ---------------------------- */
-
-static void on_old_gone(void *ctx, json_t *json, const struct err *err)
-{
-	struct start *st = ctx;
-
-	st->call = NULL;
-	if (err && err->kind != ERR_NOT_FOUND)
-		fail_call(st, err, "delete the job of the former run");
-	else
-		create_job(st);
-}
-
-static void on_old_deleted(void *ctx, json_t *json, const struct err *err)
-{
-	struct start *st = ctx;
-	const char *op = json ? json_string_value(json_object_get(json, "name")) : NULL;
-
-	st->call = NULL;
-	if (op && !json_is_true(json_object_get(json, "done")))
-		st->call = run_wait_operation(gateway_of(st)->cloud, op, OPERATION_TIMEOUT_MS, on_old_gone, st);
-	else
-		on_old_gone(st, json, err);
-}
-
-static void delete_old(struct start *st)
-{
-	st->step = DELETE_OLD;
-	st->call = run_delete_job(gateway_of(st)->cloud, st->job, on_old_deleted, st);
-}
-
-/* ---- CREATE_JOB ------------------------------------------------------------------------------------ */
-
-static void on_job_ready(void *ctx, json_t *json, const struct err *err)
-{
-	struct start *st = ctx;
-
-	st->call = NULL;
-	if (err)
-		fail_call(st, err, "create the Cloud Run job");
-	else
-		run_job(st);
-}
-
-static void on_job_created(void *ctx, json_t *json, const struct err *err)
-{
-	struct start *st = ctx;
-	const char *op = json ? json_string_value(json_object_get(json, "name")) : NULL;
-
-	st->call = NULL;
-	if (err && err->kind == ERR_CONFLICT && !st->replaced_job) {
-		st->replaced_job = true; /* left over by a start that was cut short */
-		delete_old(st);
-	} else if (op && !json_is_true(json_object_get(json, "done"))) {
-		st->call = run_wait_operation(gateway_of(st)->cloud, op, OPERATION_TIMEOUT_MS, on_job_ready, st);
-	} else {
-		on_job_ready(st, json, err);
-	}
-}
+/* ---- BUCKET, LAUNCH -------------------------------------------------------------------------------- */
 
 /* The first start of all that mounts a named volume. */
 static void on_bucket(void *ctx, json_t *json, const struct err *err)
@@ -211,10 +152,32 @@ static void on_bucket(void *ctx, json_t *json, const struct err *err)
 	if (err)
 		fail_call(st, err, "prepare the bucket of volumes (SOCKERLESS_GCR_VOLUME_BUCKET)");
 	else
-		create_job(st);
+		launch(st);
 }
 
-static void create_job(struct start *st)
+static void on_launched(void *ctx, const char *execution, const struct err *err)
+{
+	struct start *st = ctx;
+	struct container *c = slot_container(st->slot);
+	struct job_resources size;
+	struct err e = { 0 };
+
+	st->launch = NULL;
+	if (err) {
+		fail(st, 128, err);
+		return;
+	}
+	if (job_resources_pick(gateway_of(st)->config, c, &size, NULL) == 0)
+		c->memory_limit = size.memory_mib * 1024 * 1024;
+	st->execution = xstrdup(execution);
+	st->step = AWAIT_AGENT;
+	if (container_set_job(c, st->job, st->execution, &e) < 0)
+		fail(st, 128, &e);
+	else
+		await_agent(st);
+}
+
+static void launch(struct start *st)
 {
 	struct gateway *g = gateway_of(st);
 	struct container *c = slot_container(st->slot);
@@ -229,7 +192,7 @@ static void create_job(struct start *st)
 		st->call = storage_ensure_bucket(g->cloud, on_bucket, st);
 		return;
 	}
-	st->step = CREATE_JOB;
+	st->step = LAUNCH;
 	c->hold = prepare_needed(g, c);
 	job = job_spec_build(g->config, c, staged, &err);
 	if (!job) {
@@ -237,43 +200,7 @@ static void create_job(struct start *st)
 		return;
 	}
 	job_identity_write(g, job, c, staged);
-	st->call = run_create_job(g->cloud, st->job, job, on_job_created, st);
-}
-
-/* ---- RUN_JOB: the operation is never waited for; it names the execution ----------------------------- */
-
-static void on_job_run(void *ctx, json_t *json, const struct err *err)
-{
-	struct start *st = ctx;
-	struct container *c = slot_container(st->slot);
-	struct err e = { 0 };
-	struct job_resources size;
-	const char *name;
-
-	st->call = NULL;
-	if (err) {
-		fail_call(st, err, "run the Cloud Run job");
-		return;
-	}
-	name = json_string_value(json_object_get(json_object_get(json, "metadata"), "name"));
-	if (!name || !strrchr(name, '/')) {
-		err_set(&e, ERR_UPSTREAM, "run the Cloud Run job: the answer names no execution");
-		fail(st, 128, &e);
-		return;
-	}
-	if (job_resources_pick(gateway_of(st)->config, c, &size, NULL) == 0)
-		c->memory_limit = size.memory_mib * 1024 * 1024;
-	st->execution = xstrdup(strrchr(name, '/') + 1);
-	if (container_set_job(c, st->job, st->execution, &e) < 0)
-		fail(st, 128, &e);
-	else
-		await_agent(st);
-}
-
-static void run_job(struct start *st)
-{
-	st->step = RUN_JOB;
-	st->call = run_run_job(gateway_of(st)->cloud, st->job, on_job_run, st);
+	st->launch = launch_begin(g->cloud, st->job, job, st->how, on_launched, st);
 }
 
 /* ---- AWAIT_AGENT ------------------------------------------------------------------------------------ */
@@ -409,12 +336,15 @@ static void on_execution(void *ctx, json_t *json, const struct err *err)
 
 	st->call = NULL;
 	if (err) {
-		if (err->kind == ERR_NOT_FOUND)
+		if (err->kind == ERR_NOT_FOUND && !st->missing_since_ms)
+			st->missing_since_ms = clock_mono_ms();
+		if (err->kind == ERR_NOT_FOUND && clock_mono_ms() - st->missing_since_ms > NOT_FOUND_GRACE_MS)
 			fail_call(st, err, "look at the execution");
 		else
 			poll_again(st);
 		return;
 	}
+	st->missing_since_ms = 0;
 	phase = run_execution_phase(json);
 	if (phase == EXECUTION_PENDING)
 		poll_again(st);
@@ -445,6 +375,8 @@ static void started(struct start *st, struct container *c, uint32_t pid, int64_t
 		return;
 	}
 	ports_serve(gateway_of(st)->ports, c);
+	if (st->former) /* its agent may be staying for the files of a run that nobody asks for any more */
+		launch_discard(gateway_of(st)->cloud, st->job, st->former);
 	log_info("container started", "container=%.12s execution=%s", c->id, c->execution ? c->execution : "");
 	start_end(st, NULL);
 }
@@ -526,7 +458,7 @@ static struct start *start_new(struct slot *s, const struct container *c)
 	if (st->joined)
 		snprintf(st->job, sizeof(st->job), "%s", c->job ? c->job : "");
 	else
-		snprintf(st->job, sizeof(st->job), "sockerless-%.12s", c->id);
+		launch_job_name(c->id, st->job);
 	st->execution = st->joined ? xstrdup(c->execution) : NULL;
 	s->start = st;
 	return st;
@@ -577,10 +509,21 @@ static int join(struct slot *s, struct container *c, struct err *err)
 	return 0;
 }
 
+static void begin_launch(void *ctx)
+{
+	struct start *st = ctx;
+
+	st->poll = NULL;
+	launch(st);
+}
+
 int start_begin(struct slot *s, struct container *c, struct err *err)
 {
 	const char *fixed = s->l->g->config->agent_token;
-	bool again = c->runs > 0;
+	/* The job of a run that has ended serves the next one; what a failed start has left, nobody knows. */
+	enum launch_how how = c->runs == 0 ? LAUNCH_NEW : c->execution && !c->error ? LAUNCH_AGAIN : LAUNCH_OVER;
+	AUTO_FREE char *former = how == LAUNCH_AGAIN ? xstrdup(c->execution) : NULL;
+	struct start *st;
 	char token[ID_HEX_MAX];
 
 	if (fixed)
@@ -599,15 +542,15 @@ int start_begin(struct slot *s, struct container *c, struct err *err)
 		container_set_start_failed(c, 128, err->msg, NULL);
 		return -1;
 	}
-	if (again)
-		delete_old(start_new(s, c));
-	else
-		create_job(start_new(s, c));
+	st = start_new(s, c);
+	st->how = how;
+	st->former = steal_ptr(&former);
+	st->poll = timer_start(s->l->g->loop, 0, begin_launch, st); /* the caller has yet to join */
 	return 0;
 }
 
 /* The gateway was killed during a start. With an execution we wait for its agent as before; without
- * one we cannot know how far we came, and begin again (CREATE_JOB deletes what is left). */
+ * one we cannot know how far we came, and begin again from nothing. */
 void start_resume(struct slot *s, struct container *c)
 {
 	struct start *st = start_new(s, c);
@@ -621,6 +564,7 @@ void start_resume(struct slot *s, struct container *c)
 		c->hold = true; /* perhaps: letting go of what is not held does nothing */
 		await_agent(st);
 	} else {
-		delete_old(st);
+		st->how = LAUNCH_OVER;
+		st->poll = timer_start(s->l->g->loop, 0, begin_launch, st);
 	}
 }

@@ -91,7 +91,7 @@ static bool on_no_bucket(struct cloud_call *call, const struct err *err)
 
 struct cloud_call *storage_ensure_bucket(struct cloud *c, cloud_cb *cb, void *ctx)
 {
-	struct cloud_call *call = call_new(c, CALL_TIMEOUT_MS, cb, ctx);
+	struct cloud_call *call = call_new(c, call_timeout_ms(c), cb, ctx);
 	AUTO_FREE char *name = storage_bucket(c->g->config);
 
 	call->otherwise = on_no_bucket;
@@ -141,7 +141,7 @@ static void delete_one(struct sweep *s, struct deletion *d)
 	char *escaped = curl_easy_escape(NULL, json_string_value(json_array_get(s->names, s->next_name++)), 0);
 
 	d->sweep = s;
-	d->call = call_new(s->cloud, CALL_TIMEOUT_MS, on_deleted, d);
+	d->call = call_new(s->cloud, call_timeout_ms(s->cloud), on_deleted, d);
 	call_ask(d->call, "DELETE", xasprintf("%s/b/%s/o/%s", s->cloud->storage_base, s->bucket, escaped), NULL, true,
 		 finish_with_answer);
 	curl_free(escaped);
@@ -194,7 +194,7 @@ static void list_page(struct sweep *s)
 {
 	char *escaped = curl_easy_escape(NULL, s->prefix, 0);
 
-	s->listing = call_new(s->cloud, CALL_TIMEOUT_MS, on_page, s);
+	s->listing = call_new(s->cloud, call_timeout_ms(s->cloud), on_page, s);
 	call_ask(s->listing, "GET", xasprintf("%s/b/%s/o?maxResults=" PAGE "&fields=items(name),nextPageToken&prefix=%s",
 		 s->cloud->storage_base, s->bucket, escaped), NULL, true, finish_with_answer);
 	curl_free(escaped);

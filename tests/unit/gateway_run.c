@@ -39,7 +39,7 @@ static void setup(void)
 	fake_open(&google);
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d", google.port);
 	fixture_config = (struct config){.project = (char *)"p", .region = (char *)"r", .endpoint_url = url,
-					 .log_timeout_ms = 10000};
+					 .log_timeout_ms = 10000, .call_timeout_ms = 30000};
 	cloud = cloud_new(&fixture_gateway);
 }
 
@@ -118,7 +118,7 @@ Test(run, errors_keep_googles_sentence_and_kind)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		struct outcome o = {0};
 
-		run_run_job(cloud, "j", on_outcome, &o); /* a POST: nothing is repeated */
+		run_run_job(cloud, "j", on_outcome, &o); /* the one request that is not repeated */
 		fixture_run_until(&o.done);
 		cr_expect(o.err.kind == kinds[i], "%zu: %d %s", i, (int)o.err.kind, o.err.msg);
 		cr_expect(google.n_asked == i + 1, "%zu requests", google.n_asked);
@@ -127,31 +127,63 @@ Test(run, errors_keep_googles_sentence_and_kind)
 	}
 }
 
-Test(run, reading_is_repeated_three_times_at_most)
+Test(run, what_does_no_harm_is_repeated_five_times_at_most)
 {
 	struct outcome o = {0}, p = {0};
 
-	FAKE_SCRIPT(&google, {503, "{}", NULL}, {429, "{}", NULL}, {200, "{\"ok\":1}", NULL}, {429, "{}", NULL});
-	run_get_job(cloud, "j", on_outcome, &o);
+	FAKE_SCRIPT(&google, {503, "{}", NULL}, {429, "{}", NULL}, {200, "half an ans", NULL}, {200, "{\"ok\":1}", NULL},
+		    {504, "{}", NULL});
+	run_create_job(cloud, "j", json_object(), on_outcome, &o);
 	fixture_run_until(&o.done);
 	cr_expect(o.json != NULL, "%s", o.err.msg);
-	cr_expect(google.n_asked == 3);
+	cr_expect(google.n_asked == 4);
 	json_decref(o.json);
-	run_get_job(cloud, "j", on_outcome, &p);
+	run_delete_job(cloud, "j", on_outcome, &p);
 	fixture_run_until(&p.done);
-	cr_expect(p.err.kind == ERR_LIMIT);
-	cr_expect(google.n_asked == 6);
+	cr_expect(p.err.kind == ERR_UPSTREAM);
+	cr_expect(google.n_asked == 9, "%zu", google.n_asked);
 }
 
-Test(run, a_retry_after_beyond_the_deadline_is_not_waited_for)
+Test(run, a_run_is_repeated_only_when_it_was_refused_for_its_rate)
 {
 	struct outcome o = {0};
 
-	FAKE_SCRIPT(&google, {429, "{\"error\":{\"message\":\"slow down\"}}", "Retry-After: 3000"});
+	FAKE_SCRIPT(&google, {429, "{}", NULL}, {200, "{\"ok\":1}", NULL});
+	run_run_job(cloud, "j", on_outcome, &o);
+	fixture_run_until(&o.done);
+	cr_expect(o.json != NULL, "%s", o.err.msg);
+	cr_expect(google.n_asked == 2);
+	json_decref(o.json);
+}
+
+Test(run, all_calls_share_a_budget_of_repetitions)
+{
+	FAKE_SCRIPT(&google, {503, "{}", NULL});
+	cloud->repeated = 58;
+	for (size_t asked = 3, i = 0; i < 2; i++, asked++) {
+		struct outcome o = {0};
+
+		run_get_job(cloud, "j", on_outcome, &o);
+		fixture_run_until(&o.done);
+		cr_expect(google.n_asked == asked, "%zu, not %zu", google.n_asked, asked);
+	}
+}
+
+Test(run, a_wait_beyond_the_deadline_is_not_waited_for)
+{
+	struct outcome o = {0}, p = {0};
+
+	FAKE_SCRIPT(&google, {429, "{\"error\":{\"message\":\"slow down\"}}", "Retry-After: 3000"},
+		    {503, "{\"error\":{\"message\":\"slower\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\","
+		     "\"retryDelay\":\"31.5s\"}]}}", NULL});
 	run_get_job(cloud, "j", on_outcome, &o);
 	fixture_run_until(&o.done);
 	cr_expect(o.err.kind == ERR_LIMIT && google.n_asked == 1);
 	cr_expect_str_eq(o.err.msg, "slow down");
+	run_get_job(cloud, "j", on_outcome, &p);
+	fixture_run_until(&p.done);
+	cr_expect_str_eq(p.err.msg, "slower");
+	cr_expect(google.n_asked == 2);
 }
 
 Test(run, nobody_there_is_an_error_that_says_whom)
