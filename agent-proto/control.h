@@ -89,7 +89,8 @@ enum welcome_verdict {
 struct welcome {
 	enum welcome_verdict verdict;
 	uint8_t gateway_id[BOOT_ID_LEN];
-	uint32_t retry_after_ms;
+	uint32_t retry_after_ms;          /* RETRY: when to come back; RESUMED and NEW: how far apart the
+					   * agents' first tries shall be when the link is lost */
 	char *message;                    /* ours */
 	struct stream_row *streams; size_t n_streams;
 };

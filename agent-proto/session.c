@@ -62,7 +62,7 @@ struct session {
 	bool woken, greeting_due, ping_due, pong_due, goaway_due, ping_out;
 	struct buf greeting;               /* HELLO or WELCOME */
 	int verdict;
-	uint32_t retry_after_ms;
+	uint32_t retry_after_ms;          /* agent: of the last WELCOME; gateway: for the next */
 	uint64_t pong_stamp;
 	uint32_t goaway_within_ms;
 	uint64_t last_rx_ms, last_ping_ms, later_since_ms;
@@ -997,6 +997,7 @@ int session_accept(struct session *s, const struct hello *hello, bool new_sessio
 	apply_rows(s, hello->streams, hello->n_streams, new_session, &e);
 	link_up(s);
 	c.welcome.verdict = new_session ? WELCOME_NEW : WELCOME_RESUMED;
+	c.welcome.retry_after_ms = s->retry_after_ms;
 	memcpy(c.welcome.gateway_id, s->own_id, BOOT_ID_LEN);
 	list_streams(s, &c.welcome.streams, &c.welcome.n_streams);
 	greet(s, &c);
@@ -1093,6 +1094,12 @@ void session_link_down(struct session *s)
 bool session_link_up(const struct session *s)
 {
 	return s->phase == LINK_UP;
+}
+
+void session_set_retry_spread(struct session *s, uint32_t spread_ms)
+{
+	assert(s->role == SESSION_GATEWAY);
+	s->retry_after_ms = spread_ms;
 }
 
 int session_verdict(const struct session *s, uint32_t *ret_retry_after_ms)

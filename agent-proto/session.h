@@ -133,6 +133,8 @@ void session_hello(struct session *s, struct hello *hello, uint64_t now_ms);
  * a new session. */
 int session_accept(struct session *s, const struct hello *hello, bool new_session, uint64_t now_ms,
 		   struct err *err);
+/* Gateway: what WELCOME tells agents about their tries when the link is lost, from now on; 0 = nothing. */
+void session_set_retry_spread(struct session *s, uint32_t spread_ms);
 /* The WELCOME frame for a refusal, for a link that gets no session. Frame bytes are appended. */
 int session_refusal(enum welcome_verdict verdict, uint32_t retry_after_ms, const char *message,
 		    struct buf *out, struct err *err);
@@ -143,7 +145,8 @@ void hello_release(struct hello *h);
 /* The link is gone. Positions stay; nothing is lost. */
 void session_link_down(struct session *s);
 bool session_link_up(const struct session *s);   /* handshake complete on the present link */
-/* Agent: the verdict of the last WELCOME, WELCOME_RESUMED or _NEW meaning we are up; -1 = none yet. */
+/* Agent: the verdict of the last WELCOME, WELCOME_RESUMED or _NEW meaning we are up; -1 = none yet.
+ * *ret_retry_after_ms: its retry_after_ms. */
 int session_verdict(const struct session *s, uint32_t *ret_retry_after_ms);
 
 /* One frame from the present link. -1: protocol error (err says which): close the link and resume. */

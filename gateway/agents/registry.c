@@ -18,6 +18,9 @@
 #define CHALLENGE_MS 2000
 #define DUPLICATE_RETRY_MS 30000
 
+#define RETRY_SPREAD_MS 100
+#define AGENTS_AT_ONCE 100 /* so many new links each RETRY_SPREAD_MS at most, as far as agents heed it */
+
 struct entry {
 	struct tunnel *tunnel;
 	struct entry *prev, *next;
@@ -138,6 +141,16 @@ static int refuse(enum welcome_verdict v, uint32_t retry_ms, const char *why, st
 	return err_set(err, v == WELCOME_UNKNOWN ? ERR_NOT_FOUND : ERR_CONFLICT, "%s", why);
 }
 
+/* Few agents are back within a moment of a gateway's restart; many do not come all at once. */
+static uint32_t retry_spread(const struct registry *r)
+{
+	const struct entry *e;
+	size_t n;
+
+	DL_COUNT(r->tunnels, e, n);
+	return (uint32_t)(n < AGENTS_AT_ONCE ? RETRY_SPREAD_MS : RETRY_SPREAD_MS * (n / AGENTS_AT_ONCE));
+}
+
 static int attach_new(struct registry *r, struct container *c, struct link *l, const struct hello *h, struct err *err)
 {
 	struct tunnel *t = tunnel_new(r->g, c, h, r->observer, r->observer_ctx);
@@ -146,6 +159,7 @@ static int attach_new(struct registry *r, struct container *c, struct link *l, c
 	e->tunnel = t;
 	DL_APPEND(r->tunnels, e);
 	c->tunnel = t;
+	session_set_retry_spread(tunnel_session(t), retry_spread(r));
 	if (tunnel_attach_link(t, l, h, true, err) < 0) {
 		if (c->tunnel == t)
 			registry_drop(r, c);
@@ -163,6 +177,7 @@ static int attach_again(struct registry *r, struct container *c, struct link *l,
 
 	if (h->link_no <= tunnel_link_no(t))
 		return refuse(WELCOME_RETRY, 0, "a later link of this agent is already here", out, err);
+	session_set_retry_spread(tunnel_session(t), retry_spread(r));
 	if (tunnel_attach_link(t, l, h, false, err) < 0) {
 		log_warn("session cannot be resumed, begun anew", "container=%.12s reason=\"%s\"", c->id, err->msg);
 		registry_drop(r, c);

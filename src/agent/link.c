@@ -11,11 +11,12 @@
 #include "net/tls.h"
 #include "proc.h"
 
-#define FIRST_RETRY_MS 200       /* a lost link: at once, give or take */
+#define SPREAD_MS 100            /* a lost link: at once, give or take; the gateway may say otherwise */
+#define SPREAD_MAX_MS 30000
+#define INSIST_MS 10000          /* for so long, or a hundred spreads: a gateway that restarts is back by then */
 #define BACKOFF_MS 100           /* then rand(0, this * 2^n) */
 #define SLOW_RETRY_MS 30000      /* the gateway answers, but not with what we want */
-#define FLAP_FAILURES 3          /* a link that was up comes back within 0.8 s at most ... */
-#define FLAPS_MAX 50             /* ... unless that goes on and on */
+#define FLAPS_MAX 50             /* links in a row that were up but not for long: then we back off */
 #define NOT_FOUND_PATIENCE 5     /* so many 404 may be a gateway that is starting */
 #define SUSPECT_SILENCE_MS 5000
 
@@ -29,7 +30,10 @@ struct links {
 	bool up;                     /* WELCOME has come on current */
 	bool hurried, stopped;
 	uint64_t opened_ms, up_ms;
+	uint64_t insist_until_ms;    /* a link that was up has been lost: no backing off yet */
+	uint32_t spread_ms;          /* as the last WELCOME said */
 	unsigned failures, flaps, not_found;
+	unsigned tries;              /* in vain since the link was up: for the log */
 	struct timer *retry;
 	uv_timer_t tick;
 	bool tick_open;
@@ -60,11 +64,12 @@ static void retry_in(struct links *l, uint64_t ms)
 static void retry_backed_off(struct links *l)
 {
 	uint64_t cap = l->hurried ? LINK_RETRY_HURRIED_MS : LINK_RETRY_MAX_MS;
-	uint64_t span = FIRST_RETRY_MS;
+	uint64_t span = l->spread_ms;
 
-	if (l->failures > 0)
+	if (clock_mono_ms() >= l->insist_until_ms && l->failures > 0)
 		span = (uint64_t)BACKOFF_MS << (l->failures < 10 ? l->failures : 10);
-	l->failures++;
+	if (clock_mono_ms() >= l->insist_until_ms)
+		l->failures++;
 	retry_in(l, random_below(span < cap ? span : cap));
 }
 
@@ -137,10 +142,14 @@ static void drop_current(struct links *l)
 /* The present link is of no more use. */
 static void lost(struct links *l, const char *why)
 {
-	if (l->up && clock_mono_ms() - l->up_ms >= LINK_STABLE_MS)
-		l->failures = l->flaps = 0;
-	else if (l->up && l->failures > FLAP_FAILURES && l->flaps++ < FLAPS_MAX)
-		l->failures = FLAP_FAILURES;
+	uint64_t now = clock_mono_ms();
+
+	if (l->up && now - l->up_ms >= LINK_STABLE_MS)
+		l->flaps = 0;
+	if (l->up && l->flaps++ < FLAPS_MAX) {
+		l->failures = 0;
+		l->insist_until_ms = now + (INSIST_MS > 100ull * l->spread_ms ? INSIST_MS : 100ull * l->spread_ms);
+	}
 	log_warn("link lost", "reason=\"%s\" link=%llu", why, (unsigned long long)l->link_no);
 	drop_current(l);
 	retry_backed_off(l);
@@ -182,7 +191,8 @@ static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
 	case WELCOME_NEW:
 		l->up = true;
 		l->up_ms = clock_mono_ms();
-		l->not_found = 0;
+		l->not_found = l->tries = 0;
+		l->spread_ms = !retry_after_ms ? SPREAD_MS : retry_after_ms < SPREAD_MAX_MS ? retry_after_ms : SPREAD_MAX_MS;
 		log_info("link up", "link=%llu peer=%s resumed=%d", (unsigned long long)l->link_no,
 			 wslink_peer(l->current), verdict == WELCOME_RESUMED);
 		return;
@@ -200,7 +210,7 @@ static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
 		return;
 	default:
 		drop_current(l);
-		retry_in(l, retry_after_ms + random_below(FIRST_RETRY_MS));
+		retry_in(l, retry_after_ms + random_below(l->spread_ms));
 	}
 }
 
@@ -254,9 +264,10 @@ static void on_close(void *ctx, struct wslink *link, int http_status, const char
 		l->pending = NULL;
 		if (http_status == 401)
 			log_error("the gateway refuses our token", "retry_ms=%d", SLOW_RETRY_MS);
-		else if ((l->failures & (l->failures - 1)) == 0) /* the 1st, 2nd, 4th, 8th ... in a row */
+		else if ((l->tries & (l->tries + 1)) == 0) /* the 1st, 2nd, 4th, 8th ... in a row */
 			log_warn("cannot reach the gateway", "tries=%u status=%d reason=\"%s\"",
-				 l->failures + 1, http_status, reason);
+				 l->tries + 1, http_status, reason);
+		l->tries++;
 		retry_after_refusal(l, http_status);
 	}
 }
@@ -277,6 +288,7 @@ struct links *links_new(struct agent *a)
 	struct links *l = xcalloc(1, sizeof(*l));
 
 	l->agent = a;
+	l->spread_ms = SPREAD_MS;
 	uv_timer_init(&a->loop, &l->tick);
 	l->tick.data = l;
 	return l;
