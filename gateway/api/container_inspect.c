@@ -117,7 +117,7 @@ void container_inspect(struct request *r)
 		      "NetworkSettings", network_json(r, c));
 	if (request_flag(r, "size")) {
 		json_object_set_new(o, "SizeRw", json_integer(0));
-		json_object_set_new(o, "SizeRootFs", json_integer(0));
+		json_object_set_new(o, "SizeRootFs", json_integer(container_root_size(r, c)));
 	}
 	reply_json(r, 200, version_trim(o, VERSION_CONTAINER, r->version));
 }

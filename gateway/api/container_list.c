@@ -222,7 +222,7 @@ static const char *image_shown(struct request *r, const struct container *c)
 }
 
 /* What the image has; what the container has written is not known. */
-static json_int_t root_size(struct request *r, const struct container *c)
+json_int_t container_root_size(struct request *r, const struct container *c)
 {
 	struct image *i = c->image_id ? images_find(r->g->images, c->image_id, NULL) : NULL;
 
@@ -268,7 +268,7 @@ json_t *container_row(struct request *r, const struct container *c, bool size)
 
 	json_object_set_new(o, "Labels", json_is_object(labels) ? json_incref(labels) : json_object());
 	if (size)
-		json_object_set_new(o, "SizeRootFs", json_integer(root_size(r, c)));
+		json_object_set_new(o, "SizeRootFs", json_integer(container_root_size(r, c)));
 	json_object_set_new(o, "Health", json_pack("{s:s, s:i}", "Status", container_health(c), "FailingStreak",
 			    (int)json_integer_value(json_object_get(c->health, "FailingStreak"))));
 	return version_trim(o, VERSION_CONTAINER_ROW, r->version);

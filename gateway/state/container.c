@@ -491,7 +491,8 @@ static void waiter_fire(struct container_waiter *w)
 	DL_DELETE(c->waiters, w);
 	w->container = NULL;
 	w->exit_code = c->exit_code;
-	w->error = xstrdup(c->error);
+	/* Who waits for the removal is told how that went, not how the container did. */
+	w->error = w->cond == WAIT_REMOVED ? NULL : xstrdup(c->error);
 	loop_defer(c->table->g->loop, waiter_tell, w);
 }
 

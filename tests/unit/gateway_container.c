@@ -407,6 +407,7 @@ Test(container, a_failed_start_wakes_only_not_running)
 	cr_expect_eq(next.times, 1, "removal wakes all");
 	cr_expect_eq(removed.times, 1);
 	cr_expect_eq(removed.code, 127);
+	cr_expect_str_eq(removed.error, "(none)", "the removal went well");
 }
 
 Test(container, unwait_works_before_and_after_the_firing)
