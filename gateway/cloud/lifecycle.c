@@ -5,7 +5,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "agents/dial.h"
 #include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
@@ -52,17 +51,10 @@ struct slot *slot_get(struct lifecycle *l, const char *id)
 
 void slot_release(struct slot *s)
 {
-	if (s->start || s->stop || s->removal || s->freeze || s->again || s->watch || s->dial || s->cancel)
+	if (s->start || s->stop || s->removal || s->freeze || s->again || s->watch || s->dial || s->finding || s->cancel)
 		return;
 	HASH_DEL(s->l->slots, s);
 	free(s);
-}
-
-void slot_hang_up(struct slot *s)
-{
-	timer_cancel(&s->hang_up);
-	dial_stop(s->dial);
-	s->dial = NULL;
 }
 
 struct container *slot_container(const struct slot *s)
@@ -164,6 +156,38 @@ void lifecycle_free(struct lifecycle *l)
 	free(l);
 }
 
+/* How long the agent of an ended container may still be there for its files. */
+static uint64_t stays_for_ms(const struct lifecycle *l, const struct container *c)
+{
+	int64_t until_ns = c->finished_ns + l->g->config->exit_stay_ms * 1000000, now = clock_wall_ns();
+
+	return c->state == CONTAINER_EXITED && until_ns > now ? (uint64_t)(until_ns - now) / 1000000 + 1 : 0;
+}
+
+static void stay_is_over(void *p)
+{
+	struct slot *s = p;
+
+	s->hang_up = NULL;
+	slot_hang_up(s);
+	slot_release(s);
+}
+
+static void hang_up_later(struct slot *s, uint64_t ms)
+{
+	timer_cancel(&s->hang_up);
+	s->hang_up = timer_start(s->l->g->loop, ms, stay_is_over, s);
+}
+
+static void recover_staying(struct slot *s, struct container *c)
+{
+	find_agent_if_silent(s, c, 0);
+	if (s->dial || s->finding)
+		hang_up_later(s, stays_for_ms(s->l, c));
+	else
+		slot_release(s);
+}
+
 static void recover_one(struct lifecycle *l, struct container *c)
 {
 	struct slot *s;
@@ -178,6 +202,7 @@ static void recover_one(struct lifecycle *l, struct container *c)
 		ports_reopen(l->g->ports, c);
 		ports_serve(l->g->ports, c);
 		watch_begin(s, RECOVER_LOOK_MS);
+		find_agent_if_silent(s, c, 0);
 		break;
 	case CONTAINER_REMOVING:
 		s = slot_get(l, c->id);
@@ -187,6 +212,8 @@ static void recover_one(struct lifecycle *l, struct container *c)
 	case CONTAINER_EXITED:
 		if (c->auto_remove)
 			removal_automatic(slot_get(l, c->id), c);
+		else if (stays_for_ms(l, c) > 0)
+			recover_staying(slot_get(l, c->id), c);
 		break;
 	case CONTAINER_CREATED:
 		break;
@@ -491,29 +518,6 @@ static void on_main_restarting(void *ctx, struct container *c, const struct exit
 	if (container_set_restarting(c, status->code, status->finished_ns, total, &err) < 0)
 		log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
 	log_info("container is restarting", "container=%.12s code=%d count=%d", c->id, status->code, total);
-}
-
-/* How long the agent of an ended container may still be there for its files. */
-static uint64_t stays_for_ms(const struct lifecycle *l, const struct container *c)
-{
-	int64_t until_ns = c->finished_ns + l->g->config->exit_stay_ms * 1000000, now = clock_wall_ns();
-
-	return c->state == CONTAINER_EXITED && until_ns > now ? (uint64_t)(until_ns - now) / 1000000 + 1 : 0;
-}
-
-static void stay_is_over(void *p)
-{
-	struct slot *s = p;
-
-	s->hang_up = NULL;
-	slot_hang_up(s);
-	slot_release(s);
-}
-
-static void hang_up_later(struct slot *s, uint64_t ms)
-{
-	timer_cancel(&s->hang_up);
-	s->hang_up = timer_start(s->l->g->loop, ms, stay_is_over, s);
 }
 
 static void on_agent_lost(void *ctx, struct container *c)

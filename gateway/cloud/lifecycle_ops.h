@@ -1,4 +1,4 @@
-/* lifecycle_ops - what lifecycle.c, start.c, stop.c, remove.c, again.c, freeze.c and watch.c share; private to them.
+/* lifecycle_ops - what lifecycle.c, start.c, stop.c, remove.c, again.c, freeze.c, find.c and watch.c share; private to them.
  *
  * One slot per container with anything going on. Each operation is a small struct with the one thing
  * it waits for (a call, a timer, the agent), a list of callers, and one function per step. */
@@ -28,6 +28,7 @@ struct slot {
 	struct again *again;       /* a lost execution's successor waits */
 	struct watch *watch;       /* looks at the execution while no agent speaks for it */
 	struct dial *dial;         /* forward mode */
+	struct cloud_call *finding; /* its address in the execution's log */
 	struct timer *hang_up;     /* ends the dialling of an agent that stays for an ended container's files */
 	struct cloud_call *cancel; /* executions.cancel under way */
 	UT_hash_handle hh;
@@ -43,7 +44,6 @@ struct lifecycle {
 struct slot *slot_get(struct lifecycle *l, const char *id);    /* made when absent */
 struct slot *slot_find(struct lifecycle *l, const char *id);
 void slot_release(struct slot *s);                             /* freed when nothing goes on */
-void slot_hang_up(struct slot *s);                             /* no dialling any more */
 struct container *slot_container(const struct slot *s);        /* NULL when it was removed */
 
 void run_ended(struct lifecycle *l, struct container *c);       /* after container_set_exited */
@@ -83,6 +83,11 @@ bool again_end(struct slot *s);                                /* it does not, a
 /* freeze.c */
 void freeze_end(struct freeze *f, const struct err *err);
 void thaw_for_signal(struct slot *s, struct container *c);     /* paused no more, and no need to wait for it */
+
+/* find.c: forward mode, or no callback for a while. For the container's present execution; once found, it is dialled
+ * until slot_hang_up. Not found (yet), nothing happens: ask again. */
+void find_agent_if_silent(struct slot *s, struct container *c, uint64_t silent_ms);
+void slot_hang_up(struct slot *s);
 
 /* watch.c */
 void watch_begin(struct slot *s, uint64_t first_ms);           /* first look after so long */

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "agents/dial.h"
 #include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
@@ -31,7 +30,6 @@
 #define EARLY_END_GRACE_MS 3000   /* an execution that ended may still have its agent's last words on the way */
 #define FIRST_LOOK_MS 125
 #define NOT_FOUND_GRACE_MS 10000 /* what was just made is not always found at once */
-#define ADDRESS_LABEL "run.sockerless.agent-address"
 
 enum step { BUCKET, LAUNCH, AWAIT_AGENT, PREPARE, AWAIT_MAIN };
 
@@ -240,57 +238,6 @@ static void await_agent(struct start *st)
 	poll_again(st);
 }
 
-/* Forward mode: a configured address, or the one the agent has written to its log. */
-static const char *address_in_entry(json_t *entry)
-{
-	json_t *addresses = json_object_get(json_object_get(json_object_get(entry, "jsonPayload"), "sockerless_agent"), "listen");
-
-	return json_string_value(json_array_get(addresses, 0));
-}
-
-static void dial(struct start *st, const char *address)
-{
-	struct slot *s = st->slot;
-	struct container *c = slot_container(s);
-	struct err err = { 0 };
-
-	s->dial = dial_start(gateway_of(st), s->id, address, c->token, &err);
-	if (!s->dial)
-		log_warn("agent cannot be dialled", "container=%.12s error=\"%s\"", s->id, err.msg);
-}
-
-static void on_address_log(void *ctx, json_t *json, const struct err *err)
-{
-	struct start *st = ctx;
-	json_t *entry;
-	size_t i;
-
-	st->call = NULL;
-	json_array_foreach(json_object_get(json, "entries"), i, entry) {
-		const char *address = address_in_entry(entry);
-
-		if (address && !st->slot->dial)
-			dial(st, address);
-	}
-	poll_again(st);
-}
-
-static bool find_address(struct start *st)
-{
-	struct gateway *g = gateway_of(st);
-	struct container *c = slot_container(st->slot);
-	const char *label = json_string_value(json_object_get(json_object_get(c->config, "Labels"), ADDRESS_LABEL));
-
-	if (st->slot->dial)
-		return false;
-	if (label || g->config->agent_address) {
-		dial(st, label ? label : g->config->agent_address);
-		return false;
-	}
-	st->call = logging_first(g->cloud, st->job, st->execution, on_address_log, st);
-	return true;
-}
-
 static void early_end(struct start *st, json_t *execution, enum execution_phase phase)
 {
 	const char *message = run_execution_message(execution);
@@ -311,12 +258,10 @@ static void still_running(struct start *st)
 {
 	const struct config *cfg = gateway_of(st)->config;
 	uint64_t now = clock_mono_ms();
-	bool late;
 	struct err err = { 0 };
 
 	if (!st->running_since_ms)
 		st->running_since_ms = now;
-	late = now - st->running_since_ms > (uint64_t)cfg->agent_timeout_ms;
 	if (now - st->running_since_ms > 2 * (uint64_t)cfg->agent_timeout_ms) {
 		err_set(&err, ERR_TIMEOUT, "the container runs, but its agent has not been heard of for %lld s "
 			"(SOCKERLESS_AGENT_TIMEOUT); is %s reachable from it?", 2 * (long long)cfg->agent_timeout_ms / 1000,
@@ -324,8 +269,7 @@ static void still_running(struct start *st)
 		fail(st, 128, &err);
 		return;
 	}
-	if ((!cfg->callback_url || late) && find_address(st))
-		return; /* it polls again when Cloud Logging has answered */
+	find_agent_if_silent(st->slot, slot_container(st->slot), now - st->running_since_ms);
 	poll_again(st);
 }
 

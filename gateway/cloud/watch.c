@@ -23,7 +23,7 @@ struct watch {
 	struct slot *slot;
 	struct timer *timer;
 	struct cloud_call *call;
-	uint64_t every_ms;
+	uint64_t every_ms, since_ms;
 };
 
 static void look(void *ctx);
@@ -55,6 +55,7 @@ void watch_begin(struct slot *s, uint64_t first_ms)
 	if (!w) {
 		w = xcalloc(1, sizeof(*w));
 		w->slot = s;
+		w->since_ms = clock_mono_ms();
 		s->watch = w;
 	} else if (w->call) {
 		return; /* it is looking right now */
@@ -123,6 +124,8 @@ static void on_execution(void *ctx, json_t *json, const struct err *err)
 	}
 	phase = err ? EXECUTION_RUNNING : run_execution_phase(json);
 	if (phase == EXECUTION_PENDING || phase == EXECUTION_RUNNING || (c->tunnel && tunnel_is_up(c->tunnel))) {
+		if (!c->tunnel)
+			find_agent_if_silent(s, c, clock_mono_ms() - w->since_ms);
 		look_again(w);
 		return;
 	}

@@ -132,7 +132,6 @@ t "UDP is not carried, and the warning says so" udp
 
 restored() {
 	gateway_only
-	[ "$MODE" = reverse ] || skip "a restarted gateway does not dial the agents of running containers"
 	local port
 	echo_server lasting -p 127.0.0.1:0:7000
 	port=$(port_of lasting 7000)
