@@ -213,6 +213,14 @@ static int check_binds(const struct setting *s, const char *value, char **ret, s
 	return 0;
 }
 
+static int check_endpoint_auth(const struct setting *s, const char *value, char **ret, struct err *err)
+{
+	if (strcmp(value, "none") != 0 && strcmp(value, "google") != 0)
+		return refuse(s, value, err, "want none or google");
+	*ret = xstrdup(value);
+	return 0;
+}
+
 static int check_egress(const struct setting *s, const char *value, char **ret, struct err *err)
 {
 	if (strcmp(value, "all-traffic") != 0 && strcmp(value, "private-ranges-only") != 0)
@@ -302,7 +310,9 @@ static const struct setting settings[] = {
 	{GCR "LOG_ID", NULL, STRING, AT(log_id), "sockerless", .value = "ID",
 	 .help = "accepted for compatibility; Cloud Run names its own logs"},
 	{"SOCKERLESS_ENDPOINT_URL", NULL, STRING, AT(endpoint_url), .check = check_endpoint,
-	 .value = "URL", .help = "asked instead of every Google host, without credentials"},
+	 .value = "URL", .help = "asked instead of every Google host"},
+	{"SOCKERLESS_ENDPOINT_AUTH", NULL, STRING, AT(endpoint_auth), "none", check_endpoint_auth, .value = "HOW",
+	 .help = "who we are to that URL. none: nobody; google: as to Google, for a proxy or a private endpoint"},
 
 	{GCR "AGENT_IMAGE", NULL, STRING, AT(agent_image), "sockerless/agent:latest", .value = "IMAGE",
 	 .help = "image of the agent's sidecar, as Cloud Run pulls it"},

@@ -26,7 +26,8 @@ struct config {
 	char *binds;               /* SOCKERLESS_BINDS: "label" (default), "upload" or "refuse" host paths */
 	char *volume_bucket;       /* SOCKERLESS_GCR_VOLUME_BUCKET: BUCKET[/PREFIX] of named volumes, or NULL */
 	char *log_id;              /* SOCKERLESS_GCR_LOG_ID, "sockerless" */
-	char *endpoint_url;        /* SOCKERLESS_ENDPOINT_URL: replaces every Google host, no credentials */
+	char *endpoint_url;        /* SOCKERLESS_ENDPOINT_URL: replaces every Google host */
+	char *endpoint_auth;       /* SOCKERLESS_ENDPOINT_AUTH: "none" (default) or "google": who we are, to that URL */
 	char *service_account;     /* SOCKERLESS_GCR_SERVICE_ACCOUNT or NULL */
 	/* Agent */
 	char *agent_image;         /* SOCKERLESS_GCR_AGENT_IMAGE, "sockerless/agent:latest" */

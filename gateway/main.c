@@ -11,6 +11,7 @@
 #include "agents/ports.h"
 #include "agents/registry.h"
 #include "api/api.h"
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -261,6 +262,8 @@ static int build(struct program *p, struct err *err)
 		if (!p->local)
 			return -1;
 	}
+	if (auth_check(&p->config, err) < 0)
+		return -1;
 	if (open_state(p, err) < 0)
 		return err_wrap(err, "open the state in %s", p->config.state_dir);
 	g->http = http_client_new(g->loop);

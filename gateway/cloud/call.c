@@ -12,11 +12,11 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/token.h"
-#include "cloud/auth.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "net/http_client.h"
@@ -266,6 +266,8 @@ static void on_token(void *ctx, const char *token, const struct err *failed)
 	call->token = xstrdup(token);
 	if (token)
 		strv_take(&opt.headers, xasprintf("Authorization: Bearer %s", token));
+	if (token && auth_quota_project(call->cloud->auth))
+		strv_take(&opt.headers, xasprintf("X-Goog-User-Project: %s", auth_quota_project(call->cloud->auth)));
 	if (call->body)
 		strv_add(&opt.headers, "Content-Type: application/json");
 	strv_add(&opt.headers, "Accept: application/json");

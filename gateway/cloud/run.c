@@ -6,32 +6,38 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cloud/auth.h"
+#include "auth/auth.h"
 #include "cloud/call.h"
 #include "cloud/storage.h"
 #include "gateway.h"
 
-#define RUN_HOST "https://run.googleapis.com"
-#define LOGGING_HOST "https://logging.googleapis.com"
-#define STORAGE_HOST "https://storage.googleapis.com"
 #define LIST_TIMEOUT_MS 60000
 #define POLL_MIN_MS 100
 #define POLL_MAX_MS 2000
 
 /* ---- the client ------------------------------------------------------------------------------- */
 
+/* "https://run.googleapis.com", unless everything is asked elsewhere. */
+static char *base_url(const struct cloud *c, const char *service, const char *path)
+{
+	const char *endpoint = c->g->config->endpoint_url;
+
+	if (endpoint)
+		return xasprintf("%s/%s", endpoint, path);
+	return xasprintf("https://%s.%s/%s", service, auth_universe(c->auth), path);
+}
+
 struct cloud *cloud_new(struct gateway *g)
 {
 	struct cloud *c = xcalloc(1, sizeof(*c));
-	const char *endpoint = g->config->endpoint_url;
 
 	c->g = g;
 	c->auth = auth_new(g);
-	c->run_base = xasprintf("%s/v2", endpoint ? endpoint : RUN_HOST);
+	c->run_base = base_url(c, "run", "v2");
 	c->run_parent = xasprintf("%s/projects/%s/locations/%s", c->run_base, g->config->project,
 				  g->config->region);
-	c->logging_base = xasprintf("%s/v2", endpoint ? endpoint : LOGGING_HOST);
-	c->storage_base = xasprintf("%s/storage/v1", endpoint ? endpoint : STORAGE_HOST);
+	c->logging_base = base_url(c, "logging", "v2");
+	c->storage_base = base_url(c, "storage", "storage/v1");
 	return c;
 }
 

@@ -2,7 +2,7 @@
  * Each call does one thing, has a deadline, is repeated where that does no harm (call.c), and gives the callback the
  * parsed JSON or an err holding the sentence Google gave (ERR_NOT_FOUND, ERR_CONFLICT, ERR_INVALID,
  * ERR_DENIED, ERR_FORBIDDEN, ERR_LIMIT for 429, ERR_UPSTREAM). Credentials: none with
- * SOCKERLESS_ENDPOINT_URL, else cloud/auth.h. Source: run.googleapis.com v2, logging v2 discovery. */
+ * SOCKERLESS_ENDPOINT_URL, else auth/auth.h. Source: run.googleapis.com v2, logging v2 discovery. */
 #ifndef CLOUD_RUN_H
 #define CLOUD_RUN_H
 

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/token.h"
-#include "cloud/auth.h"
+#include "auth/auth.h"
 #include "gateway.h"
 #include "image/credentials.h"
 #include "image/registry_token.h"

@@ -9,6 +9,7 @@
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -29,6 +30,7 @@ struct http_call_options {
 	uint64_t timeout_ms;         /* whole call; required */
 	size_t max_response_bytes;   /* ERR_LIMIT beyond; 0 means 16 MiB */
 	const char *ca_file;         /* NULL: the system's store */
+	bool direct;                 /* not by a proxy, whatever the environment says */
 	/* Instead of body, body_len bytes as they come, with cb's ctx: how many were given (at most n), 0 for
 	 * none now, -1 to give up. */
 	ssize_t (*read)(void *ctx, void *p, size_t n);

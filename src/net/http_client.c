@@ -414,6 +414,8 @@ static void set_options(struct http_call *call, const struct http_call_options *
 		curl_easy_setopt(e, CURLOPT_CAINFO, opt->ca_file);
 		curl_easy_setopt(e, CURLOPT_CAPATH, NULL); /* else the system's store counts as well */
 	}
+	if (opt->direct)
+		curl_easy_setopt(e, CURLOPT_PROXY, "");
 	if (opt->stall_ms) {
 		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
 		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((opt->stall_ms + 999) / 1000));

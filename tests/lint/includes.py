@@ -24,7 +24,7 @@ LAYERS = {
     "gateway/relay": ["base", "net", "agent-proto", "gateway", "gateway/state", "gateway/agents"],
     "gateway/api": ["base", "net", "agent-proto", "gateway", "gateway/state", "gateway/agents",
                     "gateway/image", "gateway/cloud", "gateway/relay"],
-    "gateway/main": ["base", "net", "gateway", "gateway/state", "gateway/agents", "gateway/image",
+    "gateway/main": ["base", "net", "gateway", "gateway/auth", "gateway/state", "gateway/agents", "gateway/image",
                      "gateway/cloud", "gateway/relay", "gateway/api"],
 }
 
@@ -43,7 +43,7 @@ CONFINED = {
     "llhttp.h": ["src/net/http1.c"],
     "tunnel.pb-c.h": ["agent-proto/control.c"],
     "sqlite3.h": ["gateway/state/store_sqlite.c"],
-    "openssl/": ["src/base/token.c", "src/net/tls.c", "src/net/conn.c"],
+    "openssl/": ["src/base/token.c", "src/net/tls.c", "src/net/conn.c", "gateway/auth/sign.c"],
     "jansson.h": ["gateway/", "src/agent/", "src/ctl/", "src/emulator/"],
     "uv.h": ["gateway/", "src/agent/", "src/ctl/", "src/emulator/", "src/net/", "include/net/"],
 }
@@ -55,8 +55,6 @@ def layer(path):
     parts = path.parts
     if parts[0] in ("src", "include"):
         return parts[1]
-    if str(path.with_suffix("")) == "gateway/cloud/auth":
-        return "gateway/auth"  # Google credentials: for the cloud calls and for Artifact Registry
     if parts[0] == "gateway":
         if len(parts) > 2:
             return f"gateway/{parts[1]}"

@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "cloud/auth.h"
+#include "auth/auth.h"
 #include "cloud/call.h"
 #include "cloud/run.h"
 
@@ -32,6 +32,7 @@ static void setup(void)
 	static char url[64];
 
 	unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+	setenv("CLOUDSDK_CONFIG", "/nonexistent", 1);
 	unsetenv("http_proxy");
 	unsetenv("https_proxy");
 	unsetenv("all_proxy");

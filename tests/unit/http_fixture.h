@@ -26,6 +26,8 @@ struct asked {
 	char *line;                 /* "GET /path?query" */
 	char *authorization;        /* or NULL */
 	char *flavor;               /* Metadata-Flavor, or NULL */
+	char *user_project;         /* X-Goog-User-Project, or NULL */
+	char *aws_token;            /* X-Aws-Ec2-Metadata-Token, or NULL */
 	char *body;
 };
 struct fake {
@@ -63,6 +65,8 @@ static void fake_body(struct exchange *x, void *ctx, const char *body, size_t le
 	a->line = xasprintf("%s %s%s%s", exchange_method(x), exchange_path(x), *query ? "?" : "", query);
 	a->authorization = xstrdup(exchange_header(x, "authorization"));
 	a->flavor = xstrdup(exchange_header(x, "metadata-flavor"));
+	a->user_project = xstrdup(exchange_header(x, "x-goog-user-project"));
+	a->aws_token = xstrdup(exchange_header(x, "x-aws-ec2-metadata-token"));
 	a->body = xstrndup(body, len);
 	if (f->answer)
 		answer = f->answer(f, a);
@@ -98,6 +102,8 @@ static void fake_close(struct fake *f)
 		free(f->asked[i].line);
 		free(f->asked[i].authorization);
 		free(f->asked[i].flavor);
+		free(f->asked[i].user_project);
+		free(f->asked[i].aws_token);
 		free(f->asked[i].body);
 	}
 	*f = (struct fake){0};
