@@ -142,7 +142,7 @@ static bool is_secret_url(const char *url)
 		size_t n = strlen(starts[i]);
 
 		if (strncmp(url, starts[i], n) == 0 && (url[n] == ':' || url[n] == '/' || !url[n]))
-			return !strpbrk(url, " \t\r\n@");
+			return !strpbrk(url, " \t\r\n") && !memchr(url + n, '@', strcspn(url + n, "/?"));
 	}
 	return false;
 }

@@ -12,7 +12,7 @@
 #include "net/defer.h"
 
 #define RENEW_BEFORE_S 225
-#define LAST_USE_S 10         /* before its end: a request must not outlive it */
+#define LAST_USE_S 10         /* before its end, or a tenth of its life: a request must not outlive it */
 #define RENEW_AGAIN_MS 30000
 
 struct auth_wait {
@@ -66,7 +66,8 @@ static void settle(struct auth *a, const struct err *err)
 static void keep(struct auth *a, const struct fetched *t)
 {
 	uint64_t now = clock_mono_ms();
-	int64_t last = t->life_s > 2 * LAST_USE_S ? t->life_s - LAST_USE_S : t->life_s;
+	int64_t spare = t->life_s / 10 < LAST_USE_S ? t->life_s / 10 : LAST_USE_S;
+	int64_t last = t->life_s - (spare ? spare : 1);
 
 	free(a->token);
 	free(a->quota_project);

@@ -184,13 +184,16 @@ void fetch_post_form(struct fetch *f, const char *url, fetch_step *step, ...)
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
-/* OAuth's {error, error_description} and Google's {error: {message}}. A body of another form is not quoted. */
+/* OAuth's {error, error_description}, Google's {error: {message}}, the metadata server's plain words. A body of
+ * another form is not quoted. */
 int fetch_refusal(struct fetch *f, const struct http_response *r, const char *hint, struct err *err)
 {
 	json_t *root = json_loadb(r->body, r->len, 0, NULL), *error = json_object_get(root, "error");
 	const char *code = json_string_value(error);
 	const char *text = json_string_value(json_object_get(code ? root : error, code ? "error_description" : "message"));
 
+	if (!root && f->adc.type == ADC_METADATA && r->len)
+		text = r->body;
 	err_set(err, ERR_UPSTREAM, "Google credentials %s: %.*s: HTTP status %d%s%.100s%s%.400s%s",
 		f->adc.path ? f->adc.path : "of the metadata server", (int)strcspn(f->url, "?"), f->url, r->status,
 		code ? ", " : "", code ? code : "", text ? ": " : "", text ? text : "", hint);

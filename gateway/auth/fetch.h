@@ -51,7 +51,8 @@ struct fetch {
 	int tries;
 
 	/* Of the types. */
-	bool skew_corrected;      /* service_account */
+	bool skew_corrected;      /* service_account; and what it took Google's clock for */
+	int64_t signed_ahead_s;
 	struct aws *aws;          /* external_aws */
 	struct executable *child; /* external_executable */
 };

@@ -16,6 +16,7 @@
 #define GRANT_TYPE "urn:ietf:params:oauth:grant-type:jwt-bearer"
 #define LIFE_S 3600
 #define BACK_S 10
+#define SKEW_S 30 /* less is no reason for a refusal */
 
 static char *sign(struct fetch *f, json_t *claims, struct err *err)
 {
@@ -23,6 +24,7 @@ static char *sign(struct fetch *f, json_t *claims, struct err *err)
 	int64_t iat = fetch_google_now_s(f) - BACK_S;
 	json_t *header = json_object();
 
+	f->signed_ahead_s = *f->clock_ahead_s;
 	if (kid)
 		json_object_set_new(header, "kid", json_string(kid));
 	json_object_set_new(claims, "iss", json_string(adc_text(&f->adc, "client_email")));
@@ -53,6 +55,12 @@ static bool on_unanswered(struct fetch *f)
 
 static void ask_grant(struct fetch *f);
 
+/* The refusal itself told us the time. */
+static bool clock_was_wrong(const struct fetch *f)
+{
+	return llabs(*f->clock_ahead_s - f->signed_ahead_s) > SKEW_S;
+}
+
 static void on_granted(struct fetch *f, const struct http_response *r)
 {
 	struct err err;
@@ -60,9 +68,9 @@ static void on_granted(struct fetch *f, const struct http_response *r)
 	f->unanswered = NULL;
 	if (r->status == 200) {
 		fetch_oauth_step(f, r);
-	} else if (r->status == 400 && *f->clock_ahead_s && !f->skew_corrected) {
-		log_warn("this machine's clock is wrong, Google's is used for its tokens", "ahead=%llds",
-			 -(long long)*f->clock_ahead_s);
+	} else if (r->status == 400 && clock_was_wrong(f) && !f->skew_corrected) {
+		log_warn("this machine's clock is wrong, Google's is used for its tokens", "google_ahead=%llds",
+			 (long long)*f->clock_ahead_s);
 		f->skew_corrected = true;
 		ask_grant(f);
 	} else {

@@ -3,6 +3,7 @@
 #define AUTH_FIXTURE_H
 
 #include <criterion/criterion.h>
+#include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 
 static char fixture_dir[] = "/tmp/gateway-auth.XXXXXX";
 static char fixture_file[sizeof(fixture_dir) + 16]; /* where GOOGLE_APPLICATION_CREDENTIALS points to */
@@ -68,6 +70,35 @@ static inline char *make_key(int bits, EVP_PKEY **ret_key)
 	else
 		EVP_PKEY_free(key);
 	return pem;
+}
+
+/* Part i of a JSON web token, decoded; and whether key signed it. */
+static inline json_t *jwt_part(const char *jwt, int i)
+{
+	size_t len;
+	AUTO_FREE char *piece = NULL;
+	AUTO_FREE uint8_t *text = NULL;
+
+	while (i--)
+		jwt = strchr(jwt, '.') + 1;
+	piece = xstrndup(jwt, strcspn(jwt, "."));
+	cr_assert(!strpbrk(piece, "+/="), "not base64url: %s", piece);
+	text = base64_decode(piece, &len);
+	cr_assert(text != NULL);
+	return json_loadb((char *)text, len, 0, NULL);
+}
+
+static inline int jwt_verifies(const char *jwt, EVP_PKEY *key)
+{
+	const char *dot = strrchr(jwt, '.');
+	size_t len;
+	AUTO_FREE uint8_t *sig = base64_decode(dot + 1, &len);
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	int ok = EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, key) == 1 &&
+		 EVP_DigestVerify(c, sig, len, (const uint8_t *)jwt, (size_t)(dot - jwt)) == 1;
+
+	EVP_MD_CTX_free(c);
+	return ok;
 }
 
 #endif

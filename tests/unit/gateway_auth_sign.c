@@ -3,35 +3,6 @@
 
 #include "auth/external.h"
 #include "auth/sign.h"
-#include "base/parse.h"
-
-static json_t *part(const char *jwt, int i)
-{
-	size_t len;
-	AUTO_FREE char *piece = NULL;
-	AUTO_FREE uint8_t *text = NULL;
-
-	while (i--)
-		jwt = strchr(jwt, '.') + 1;
-	piece = xstrndup(jwt, strcspn(jwt, "."));
-	cr_assert(!strpbrk(piece, "+/="), "not base64url: %s", piece);
-	text = base64_decode(piece, &len);
-	cr_assert(text != NULL);
-	return json_loadb((char *)text, len, 0, NULL);
-}
-
-static bool verifies(const char *jwt, EVP_PKEY *key)
-{
-	const char *dot = strrchr(jwt, '.');
-	size_t len;
-	AUTO_FREE uint8_t *sig = base64_decode(dot + 1, &len);
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool ok = EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, key) == 1 &&
-		  EVP_DigestVerify(c, sig, len, (const uint8_t *)jwt, (size_t)(dot - jwt)) == 1;
-
-	EVP_MD_CTX_free(c);
-	return ok;
-}
 
 Test(auth_sign, a_web_token_verifies_with_the_public_key_and_no_other)
 {
@@ -43,14 +14,14 @@ Test(auth_sign, a_web_token_verifies_with_the_public_key_and_no_other)
 	json_t *head, *claims;
 
 	cr_assert(jwt != NULL, "%s", err.msg);
-	head = part(jwt, 0);
-	claims = part(jwt, 1);
+	head = jwt_part(jwt, 0);
+	claims = jwt_part(jwt, 1);
 	cr_expect_str_eq(json_string_value(json_object_get(head, "alg")), "RS256");
 	cr_expect_str_eq(json_string_value(json_object_get(head, "typ")), "JWT");
 	cr_expect_str_eq(json_string_value(json_object_get(head, "kid")), "k1");
 	cr_expect_str_eq(json_string_value(json_object_get(claims, "iss")), "me");
 	cr_expect(json_integer_value(json_object_get(claims, "iat")) == 7);
-	cr_expect(verifies(jwt, key) && !verifies(jwt, other));
+	cr_expect(jwt_verifies(jwt, key) && !jwt_verifies(jwt, other));
 	json_decref(head);
 	json_decref(claims);
 	EVP_PKEY_free(key);

@@ -380,7 +380,7 @@ Test(run, a_metadata_server_without_account_is_an_error_with_its_words)
 	fake_close(&metadata);
 }
 
-Test(run, credential_files_are_refused_by_name)
+Test(run, a_credentials_file_that_is_missing_is_told_by_name)
 {
 	struct outcome o = {0};
 
@@ -389,7 +389,7 @@ Test(run, credential_files_are_refused_by_name)
 	run_get_job(cloud, "a", on_outcome, &o);
 	cr_expect(!o.done);
 	fixture_run_until(&o.done);
-	cr_expect(o.err.kind == ERR_UNSUPPORTED);
+	cr_expect(o.err.kind == ERR_SYSTEM && !o.json && google.n_asked == 0);
 	cr_expect(strstr(o.err.msg, "GOOGLE_APPLICATION_CREDENTIALS") && strstr(o.err.msg, "/key.json"), "%s", o.err.msg);
 	fake_close(&metadata);
 }
