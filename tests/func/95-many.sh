@@ -31,6 +31,7 @@ rows() {
 t "no rows and no files are left" rows
 flat() {
 	gateway_only
+	case $BUILD in *san-*) skip "a sanitizer keeps what is freed" ;; esac
 	local before after
 	docker run -d --name box busybox sleep 1000000 >/dev/null
 	many execs box 200
