@@ -257,13 +257,15 @@ int proc_spawn(struct proc *p, const struct exec_spec *spec, int *ret_code, stru
 		.watch = watch_ends,
 		.ctx = p,
 	};
+	/* Read before the process can do anything: what it changes is younger. */
+	int64_t started_ns = clock_wall_ns();
 	struct spawned s;
 
 	if (spawn(&opt, &s, ret_code, err) < 0)
 		return -1;
 	p->pid = s.pid;
 	p->state = PROC_RUNNING;
-	p->exit.started_ns = clock_wall_ns();
+	p->exit.started_ns = started_ns;
 	HASH_ADD(hh_pid, t->by_pid, pid, sizeof(p->pid), p);
 	count_running(p, 1);
 	log_info("process started", "channel=%u pid=%d", p->channel, (int)p->pid);
