@@ -407,6 +407,7 @@ static void begin_exchange(struct client *c)
 static void body_piece(struct client *c, const char *p, size_t n)
 {
 	struct exchange *x = c->x;
+	char why[64];
 
 	if (!x) {
 		c->dropped += n;
@@ -422,9 +423,10 @@ static void body_piece(struct client *c, const char *p, size_t n)
 		buf_append(&x->body, p, n);
 		return;
 	}
+	snprintf(why, sizeof(why), "the request body is larger than %zu bytes", x->body.max - 1);
 	c->close_after = true;
 	exchange_lost(x);
-	client_refuse(c, 413, "the request body is too large");
+	client_refuse(c, 413, why);
 }
 
 static void tell_end(struct exchange *x)
