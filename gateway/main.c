@@ -48,6 +48,7 @@ struct program {
 	uv_check_t round_begin;
 	uint64_t round_began_ms;
 	int lock;
+	bool failed;
 };
 
 /* ---- state directory ----------------------------------------------------------------------------- */
@@ -251,6 +252,19 @@ static void close_loop(struct program *p)
 
 /* ---- build and take down -------------------------------------------------------------------------- */
 
+static void on_ready(void *ctx)
+{
+	struct program *p = ctx;
+	struct err err = { 0 };
+
+	p->g.health = health_new(&p->g);
+	p->failed = open_doors(p, &err) < 0;
+	if (!p->failed)
+		return;
+	log_error("cannot start", "error=\"%s\"", err.msg);
+	uv_stop(p->g.loop);
+}
+
 static int build(struct program *p, struct err *err)
 {
 	struct gateway *g = &p->g;
@@ -274,9 +288,8 @@ static int build(struct program *p, struct err *err)
 	g->api = api_new(g, err);
 	if (!g->api)
 		return -1;
-	g->health = health_new(g);
-	lifecycle_recover(g->lifecycle);
-	return open_doors(p, err);
+	lifecycle_recover(g->lifecycle, on_ready, p);
+	return 0;
 }
 
 static void take_down(struct program *p)
@@ -351,5 +364,5 @@ int main(int argc, char **argv)
 	else
 		uv_run(&loop, UV_RUN_DEFAULT);
 	take_down(&p);
-	return rc < 0 ? 1 : 0;
+	return rc < 0 || p.failed ? 1 : 0;
 }

@@ -120,7 +120,7 @@ void lifecycle_forget(struct lifecycle_wait *w)
 	free(w);
 }
 
-/* ---- end and recovery ----------------------------------------------------------------------------------------- */
+/* ---- end ----------------------------------------------------------------------------------------- */
 
 /* Operations are not undone: the next start of the gateway finds them in the store. */
 void lifecycle_free(struct lifecycle *l)
@@ -131,7 +131,7 @@ void lifecycle_free(struct lifecycle *l)
 	if (!l)
 		return;
 	l->stopping = true;
-	cloud_cancel(l->listing);
+	recovery_end(l);
 	err_set(&err, ERR_UNAVAILABLE, "the gateway is shutting down");
 	HASH_ITER(hh, l->slots, s, tmp) {
 		slot_hang_up(s);
@@ -188,7 +188,7 @@ static void recover_staying(struct slot *s, struct container *c)
 		slot_release(s);
 }
 
-static void recover_one(struct lifecycle *l, struct container *c)
+void take_up(struct lifecycle *l, struct container *c)
 {
 	struct slot *s;
 	struct err err = { 0 };
@@ -201,8 +201,11 @@ static void recover_one(struct lifecycle *l, struct container *c)
 		s = slot_get(l, c->id);
 		ports_reopen(l->g->ports, c);
 		ports_serve(l->g->ports, c);
-		watch_begin(s, RECOVER_LOOK_MS);
-		find_agent_if_silent(s, c, 0);
+		if (!c->foreign) { /* of those the sweep sees the end */
+			watch_begin(s, RECOVER_LOOK_MS);
+			find_agent_if_silent(s, c, 0);
+		}
+		slot_release(s);
 		break;
 	case CONTAINER_REMOVING:
 		s = slot_get(l, c->id);
@@ -218,37 +221,6 @@ static void recover_one(struct lifecycle *l, struct container *c)
 	case CONTAINER_CREATED:
 		break;
 	}
-}
-
-/* Jobs of ours without a record are shown, not touched: they may belong to another gateway. */
-static void on_jobs(void *ctx, json_t *json, const struct err *err)
-{
-	struct lifecycle *l = ctx;
-	json_t *job;
-	size_t i;
-
-	l->listing = NULL;
-	if (err) {
-		log_warn("jobs cannot be listed", "error=\"%s\"", err->msg);
-		return;
-	}
-	json_array_foreach(json_object_get(json, "jobs"), i, job) {
-		json_t *id = json_object_get(json_object_get(job, "annotations"), "sockerless_container_id");
-		const char *name = json_string_value(json_object_get(job, "name"));
-
-		if (json_is_string(id) && !containers_by_id(l->g->containers, json_string_value(id)))
-			log_warn("a job belongs to no container known here", "job=%s", name ? name : "");
-	}
-}
-
-void lifecycle_recover(struct lifecycle *l)
-{
-	struct container **list = containers_list(l->g->containers);
-
-	for (size_t i = 0; list[i]; i++)
-		recover_one(l, list[i]);
-	free(list);
-	l->listing = run_list_jobs(l->g->cloud, on_jobs, l);
 }
 
 /* ---- what callers ask ----------------------------------------------------------------------------- */
@@ -274,6 +246,11 @@ struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c,
 	}
 	if (refuse_removing(c, err) < 0)
 		return NULL;
+	if (c->foreign) {
+		err_set(err, ERR_CONFLICT, "container %s was made by another backend: it can be looked at, stopped and removed here, "
+			"but not started", c->id);
+		return NULL;
+	}
 	s = slot_get(l, c->id);
 	if (!s->start && start_begin(s, c, err) < 0) {
 		slot_release(s);
@@ -484,6 +461,28 @@ static bool note_restart(struct container *c)
 	return true;
 }
 
+/* Adopted from its job as running: is it, and since when? What is held and was to be prepared cannot be begun any
+ * more, as what it waited for is lost; but a member of a shared task can still be started. */
+static void take_agents_word(struct lifecycle *l, struct container *c)
+{
+	struct container *owner = network_shared_with(c) ? shared_task_owner(l->g, c, NULL) : NULL;
+	int64_t started_ns;
+	uint32_t pid;
+	struct err err = { 0 };
+	int rc;
+
+	if (!c->tunnel)
+		return;
+	if (tunnel_main_started(c->tunnel, &pid, &started_ns))
+		rc = container_set_found(c, pid, started_ns, c->restart_base + (int)tunnel_main_restarts(c->tunnel), &err);
+	else if (owner)
+		rc = container_set_held(c, owner->runs, &err);
+	else
+		rc = tunnel_signal(c->tunnel, 1, 9, &err);
+	if (rc < 0)
+		log_error("an adopted container's state cannot be told", "container=%.12s error=\"%s\"", c->id, err.msg);
+}
+
 static void on_agent_up(void *ctx, struct container *c)
 {
 	struct lifecycle *l = ctx;
@@ -497,6 +496,8 @@ static void on_agent_up(void *ctx, struct container *c)
 		start_agent_up(s->start, c);
 		return;
 	}
+	if (c->state == CONTAINER_RUNNING && !c->pid && !c->restarting)
+		take_agents_word(l, c);
 	if (c->state == CONTAINER_RUNNING && !note_restart(c))
 		policy_tell(c); /* it may have been changed while the agent was away */
 	if (s)

@@ -20,8 +20,10 @@ struct lifecycle_wait; /* one caller's interest in an operation */
 
 struct lifecycle *lifecycle_new(struct gateway *g); /* after the registry, which it observes */
 void lifecycle_free(struct lifecycle *l);
-/* After the stores are loaded: reconcile every container that should be running with its execution. */
-void lifecycle_recover(struct lifecycle *l);
+/* After the stores are loaded: reconcile every container that should be running with its execution, adopt the jobs
+ * of ours that a new disk does not know, and look for drift from then on. ready runs once, from the loop, when clients
+ * and agents may come: at once, unless there are jobs to be adopted first. */
+void lifecycle_recover(struct lifecycle *l, void (*ready)(void *ctx), void *ctx);
 
 /* err NULL = done. From the loop, never inside the call. c is still valid unless it was removed. */
 typedef void lifecycle_cb(void *ctx, const struct err *err);

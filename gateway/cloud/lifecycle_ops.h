@@ -5,6 +5,7 @@
 #ifndef CLOUD_LIFECYCLE_OPS_H
 #define CLOUD_LIFECYCLE_OPS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
@@ -37,7 +38,7 @@ struct slot {
 struct lifecycle {
 	struct gateway *g;
 	struct slot *slots;
-	struct cloud_call *listing; /* of all jobs, once at start */
+	struct recovery *recovery; /* recover.c */
 	bool stopping;             /* links that go down now are our own doing */
 };
 
@@ -88,6 +89,12 @@ void thaw_for_signal(struct slot *s, struct container *c);     /* paused no more
  * until slot_hang_up. Not found (yet), nothing happens: ask again. */
 void find_agent_if_silent(struct slot *s, struct container *c, uint64_t silent_ms);
 void slot_hang_up(struct slot *s);
+
+/* lifecycle.c: what a former process or another disk left */
+void take_up(struct lifecycle *l, struct container *c);
+
+/* recover.c */
+void recovery_end(struct lifecycle *l);
 
 /* watch.c */
 void watch_begin(struct slot *s, uint64_t first_ms);           /* first look after so long */

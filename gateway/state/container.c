@@ -121,6 +121,8 @@ static json_t *to_doc(const struct container *c)
 	json_object_set_new(d, "execution", doc_text(c->execution));
 	json_object_set_new(d, "token", doc_text(c->token));
 	json_object_set_new(d, "stagedRun", json_integer((json_int_t)c->staged_run));
+	if (c->foreign)
+		json_object_set_new(d, "foreign", json_true());
 	return d;
 }
 
@@ -180,6 +182,7 @@ static struct container *from_doc(const char *id, const json_t *d, struct err *e
 	c->execution = doc_dup(d, "execution");
 	doc_copy(d, "token", c->token, sizeof(c->token));
 	c->staged_run = (uint64_t)doc_int(d, "stagedRun");
+	c->foreign = doc_bool(d, "foreign");
 	if (state_from_doc(c, d, err) < 0)
 		goto fail;
 	if (!c->name || !c->config || !c->host_config) {

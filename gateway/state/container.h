@@ -39,13 +39,14 @@ struct container {
 	char *image_id;             /* sha256:… of the config */
 	char *image_ref;            /* what Cloud Run pulls: host/repo@sha256:… */
 	bool tty, open_stdin, stdin_once, auto_remove;
+	bool foreign;               /* the predecessor made its job: looked at, stopped and removed, never started */
 
 	/* State. Change only through the functions below. */
 	enum container_state state;
 	int exit_code;
 	char *error;                /* why the last start failed, or NULL */
 	int64_t started_ns, finished_ns;
-	uint32_t pid;
+	uint32_t pid;               /* 0 while running: known from its job only, its agent has not spoken yet */
 	json_t *ports;              /* of the latest run: NetworkSettings.Ports; NULL if none is exposed */
 	bool output_incomplete;     /* the agent was lost before its last byte */
 	uint64_t runs;              /* starts so far */
@@ -127,6 +128,9 @@ int container_save(struct container *c, struct err *err); /* after a change to c
 int container_set_restarting(struct container *c, int exit_code, int64_t finished_ns, int count, struct err *err);
 /* It has been run again; perhaps not for the first time since we last heard of it. Emits start. */
 int container_set_restarted(struct container *c, uint32_t pid, int64_t started_ns, int count, struct err *err);
+/* Adopted as running, and now its agent has spoken: it runs since then; or (held) it never began. Nothing is emitted. */
+int container_set_found(struct container *c, uint32_t pid, int64_t started_ns, int count, struct err *err);
+int container_set_held(struct container *c, uint64_t owners_run, struct err *err);
 int container_set_paused(struct container *c, bool paused, struct err *err);       /* emits pause, unpause */
 int container_set_health(struct container *c, json_t *health, struct err *err);    /* stolen; emits health_status */
 /* docker stop or kill. for_good: whatever the policy says. */

@@ -39,6 +39,27 @@ int container_set_restarted(struct container *c, uint32_t pid, int64_t started_n
 	return -1;
 }
 
+int container_set_found(struct container *c, uint32_t pid, int64_t started_ns, int count, struct err *err)
+{
+	struct container before = *c;
+
+	c->pid = pid;
+	c->started_ns = started_ns;
+	c->restart_count = count;
+	return container_commit(c, &before, err);
+}
+
+int container_set_held(struct container *c, uint64_t owners_run, struct err *err)
+{
+	struct container before = *c;
+
+	c->state = CONTAINER_CREATED;
+	c->staged_run = owners_run;
+	c->started_ns = 0;
+	c->execution = c->job = NULL;
+	return container_commit(c, &before, err);
+}
+
 int container_set_paused(struct container *c, bool paused, struct err *err)
 {
 	struct container before = *c;

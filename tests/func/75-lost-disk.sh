@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# The gateway is killed and its state directory deleted: what it serves afterwards comes from Google alone.
+. "$(dirname "$0")/lib.sh"
+[ "$ENGINE" = gateway ] || exit 0
+engine_start busybox
+
+lose_disk() {
+	engine_kill
+	find "$T/state" -mindepth 1 -maxdepth 1 ! -name local.json ! -name emulator ! -name registry ! -name '*.log' -exec rm -rf {} +
+	[ ! -e "$T/state/state.db" ]
+	gateway_run "$@"
+}
+
+long=$(head -c 90000 /dev/urandom | base64 -w 0)
+must docker network create --label a=b --opt x=y web
+must docker volume create --label c=d data
+must docker run -d --name steady --hostname here --label 'odd.Label=Ü "q" \ ' --network web -v data:/data -p 127.0.0.1::8080 \
+	-e "PLAIN=a b" -e "LONG=${long:0:30000}" --env-file <(printf 'L2=%s\nL3=%s\n' "${long:30000:30000}" "${long:60000:30000}") \
+	--workdir /tmp --user 0:0 --restart on-failure:3 --memory 600m --ulimit nofile=1000:2000 --stop-signal USR1 \
+	busybox sh -c 'i=0; trap "echo bye; exit 17" USR1; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
+must docker run -d -it --name terminal busybox sh
+must status 5 docker run --name past busybox sh -c 'echo was here; echo and there >&2; exit 5'
+must docker create --name never busybox true
+must docker run -d --name owner busybox sleep 1000000
+must docker run -d --name ends busybox sh -c 'sleep 4; exit 33'
+must until_true 10 log_has steady 20
+
+# What of an inspection has to be the same. Times of an end are Cloud Run's: within what an agent stays.
+lasting='.[0] | del(.ExecIDs, .State.Health, .State.FinishedAt) | if .State.Status == "exited" then del(.State.StartedAt) else . end'
+look() { # into a folder
+	mkdir -p "$1"
+	docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Ports}} {{.Labels}} {{.Networks}} {{.Mounts}}' |
+		grep -v ' never ' >"$1/ps"
+	local name
+	for name in steady terminal past owner; do
+		docker inspect "$name" | jq -S "$lasting" >"$1/$name"
+	done
+	docker network inspect web bridge | jq -S 'map(del(.Created, .Containers))' >"$1/networks"
+	docker volume inspect data >"$1/volumes"
+}
+must until_true 20 is_state ends exited
+must docker rm ends
+must docker run -d --name ends busybox sh -c 'sleep 6; exit 33'
+must look "$T/before"
+must lose_disk
+ids_known() { until_true 15 docker exec steady true && until_true 15 docker exec terminal true && until_true 15 docker exec owner true; }
+must ids_known
+
+same() {
+	look "$T/after"
+	diff -r "$T/before" "$T/after"
+}
+t "ps, inspect, networks and volumes are the same without a disk" same
+
+only_here() { status 1 docker inspect never; }
+t "what was never started was on the disk alone" only_here
+
+executes() {
+	eq hi "$(docker exec steady echo hi)"
+	eq x "$(echo x | docker exec -i owner cat)"
+	eq "${long:0:30000}" "$(docker exec steady sh -c 'echo $LONG')"
+}
+t "exec reaches the processes, which have not noticed" executes
+
+ended_meanwhile() {
+	eq 33 "$(docker wait ends)"
+	is_state ends exited
+}
+t "a container that ended later" ended_meanwhile
+
+exit_of_past() {
+	eq 'exited 5' "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' past)"
+	local us
+	us=$(docker inspect past | jq '.[0].State | [.StartedAt, .FinishedAt] | map(sub("\\.[0-9]+"; "") | fromdate) | .[1] - .[0]')
+	[ "$us" -ge 0 ] && [ "$us" -le 20 ] || fail "it ran for $us s"
+}
+t "the exit code and times of one that had ended" exit_of_past
+
+old_logs() {
+	eq 'was here' "$(docker logs past 2>/dev/null)"
+	eq 'and there' "$(docker logs past 2>&1 >/dev/null)"
+}
+t "logs of one that had ended come from Cloud Logging" old_logs
+
+goes_on() {
+	docker stop steady
+	is_state steady exited
+	eq 17 "$(state steady ExitCode)"
+	eq bye "$(docker logs --tail 1 steady)"
+	docker start steady
+	docker rm -f steady
+	docker rm past
+}
+t "stop, start and rm work as ever" goes_on
+
+finish
