@@ -81,8 +81,8 @@ static int check_instance(const struct setting *s, const char *value, char **ret
 
 static int check_mode(const struct setting *s, const char *value, char **ret, struct err *err)
 {
-	if (strcmp(value, "sidecar") != 0 && strcmp(value, "baked") != 0)
-		return refuse(s, value, err, "want sidecar or baked");
+	if (strcmp(value, "sidecar") != 0 && strcmp(value, "baked") != 0 && strcmp(value, "overlay") != 0)
+		return refuse(s, value, err, "want sidecar, overlay or baked");
 	*ret = xstrdup(value);
 	return 0;
 }
@@ -316,8 +316,12 @@ static const struct setting settings[] = {
 
 	{GCR "AGENT_IMAGE", NULL, STRING, AT(agent_image), "sockerless/agent:latest", .value = "IMAGE",
 	 .help = "image of the agent's sidecar, as Cloud Run pulls it"},
-	{"SOCKERLESS_AGENT_MODE", NULL, STRING, AT(agent_mode), "sidecar", check_mode, .value = "MODE",
-	 .help = "sidecar: images stay untouched; baked: every image holds the agent"},
+	{"SOCKERLESS_AGENT_MODE", NULL, STRING, AT(agent_mode), .check = check_mode, .value = "MODE",
+	 .help = "sidecar: images stay untouched, a second container brings the agent; overlay: images run with one layer "
+	 "more, which has it, from " GCR "IMAGE_REPOSITORY; baked: every image holds it. Default: overlay with that "
+	 "repository, else sidecar"},
+	{"SOCKERLESS_AGENT_BINARY", NULL, STRING, AT(agent_binary), .check = check_absolute, .value = "FILE",
+	 .help = "the static agent that overlays bring; default: the one in share/agent-image"},
 	{"SOCKERLESS_AGENT_PATH", NULL, STRING, AT(agent_path), "/sockerless/bin/sockerless-agent",
 	 check_absolute, .value = "PATH", .help = "where a baked image holds it"},
 	{GCR "AGENT_TOKEN", NULL, STRING, AT(agent_token), .check = check_token, .value = "TOKEN",
@@ -371,10 +375,12 @@ static const struct setting settings[] = {
 	{"SOCKERLESS_HUB_MIRROR", NULL, STRING, AT(hub_mirror), .check = check_registry,
 	 .value = "HOST[/PREFIX]", .help = "asked instead of Docker Hub"},
 	{GCR "IMAGE_REPOSITORY", NULL, STRING, AT(image_repository), .check = check_registry,
-	 .value = "HOST/PREFIX", .help = "Artifact Registry repository for images that come from docker load, import "
-	 "and commit; without it these are refused"},
+	 .value = "HOST/PREFIX", .help = "Artifact Registry repository for images with the agent (overlays), and for those "
+	 "that come from docker load, import and commit, which are refused without it"},
 	{"SOCKERLESS_PLAIN_REGISTRIES", NULL, LIST, AT(plain_registries), .check = check_registry,
 	 .value = "HOST,...", .help = "registries without TLS; this machine's never need it"},
+	{"SOCKERLESS_PRIVATE_HOSTS", NULL, LIST, AT(private_hosts), .check = check_registry, .value = "HOST,...",
+	 .help = "hosts with private addresses to which a public registry may send us (token servers, stores of blobs)"},
 
 	{"SOCKERLESS_LAYER_CACHE_MAX", NULL, SIZE, AT(layer_cache_max), "4GiB", .value = "SIZE",
 	 .help = "of image layers kept in the state directory for docker cp, diff and export"},
@@ -577,6 +583,12 @@ static int finish(struct config *c, struct err *err)
 	if (check_pair(c->tls_cert, c->tls_key, "--tls-cert and --tls-key", err) < 0 ||
 	    check_pair(c->callback_cert, c->callback_key, "--callback-cert and --callback-key", err) < 0)
 		return -1;
+	/* --local has a repository of its own, later, and stays with sidecar. */
+	if (!c->agent_mode)
+		c->agent_mode = xstrdup(c->image_repository ? "overlay" : "sidecar");
+	if (strcmp(c->agent_mode, "overlay") == 0 && !c->image_repository && !c->local)
+		return err_set(err, ERR_INVALID, "SOCKERLESS_AGENT_MODE=overlay needs " GCR "IMAGE_REPOSITORY: that is where images "
+			       "with the agent are put");
 	if (c->vpc_connector && (c->network || c->subnetwork))
 		return err_set(err, ERR_INVALID, GCR "VPC_CONNECTOR and " GCR "NETWORK exclude each other: a job reaches its "
 			       "network by one of them");

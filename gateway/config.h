@@ -31,7 +31,8 @@ struct config {
 	char *service_account;     /* SOCKERLESS_GCR_SERVICE_ACCOUNT or NULL */
 	/* Agent */
 	char *agent_image;         /* SOCKERLESS_GCR_AGENT_IMAGE, "sockerless/agent:latest" */
-	char *agent_mode;          /* SOCKERLESS_AGENT_MODE: "sidecar" (default) or "baked" */
+	char *agent_mode;          /* SOCKERLESS_AGENT_MODE: "sidecar", "overlay" (default with image_repository) or "baked" */
+	char *agent_binary;        /* SOCKERLESS_AGENT_BINARY: what overlays bring; NULL = that of share/agent-image */
 	char *agent_path;          /* SOCKERLESS_AGENT_PATH: where a baked image has it, "/sockerless/bin/sockerless-agent" */
 	char *agent_token;         /* SOCKERLESS_GCR_AGENT_TOKEN; NULL = one per execution */
 	char *agent_address;       /* SOCKERLESS_AGENT_ADDRESS: host:port for forward mode, or NULL = as the agent reports */
@@ -55,6 +56,7 @@ struct config {
 	/* Images */
 	char *hub_mirror;          /* SOCKERLESS_HUB_MIRROR: host[:port][/prefix] asked instead of Docker Hub */
 	char *image_repository;    /* SOCKERLESS_GCR_IMAGE_REPOSITORY: host[:port]/prefix for images we make; NULL = none */
+	struct strv private_hosts; /* SOCKERLESS_PRIVATE_HOSTS: private addresses public registries may send us to */
 	struct strv plain_registries; /* SOCKERLESS_PLAIN_REGISTRIES: hosts spoken to without TLS (loopback always is) */
 	/* House */
 	int64_t layer_cache_max;   /* SOCKERLESS_LAYER_CACHE_MAX, bytes */

@@ -20,6 +20,7 @@ struct gateway {
 	struct execs *execs;            /* state/exec.h */
 	struct images *images;          /* state/image.h */
 	struct layer_cache *layers;     /* image/layer_cache.h: layers somebody wanted to look into */
+	struct overlays *overlays;      /* image/overlay.h: images with the agent; NULL in the other agent modes */
 	struct pending_files *pending_files; /* state/pending_files.h: copied in before a start */
 	struct volumes *volumes;        /* state/volume.h */
 	struct networks *networks;      /* state/network.h */

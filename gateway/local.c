@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "image/archive_agent.h"
 #include "net/conn.h"
 
 #define READY_MS 20000
@@ -260,24 +261,9 @@ static int start_emulator(struct local *l, const struct config *c, struct err *e
 
 /* ---- the agent's image --------------------------------------------------------------------------- */
 
-/* From a build tree, and as installed. */
-static char *find_agent_image(const struct config *c)
-{
-	static const char *const places[] = { "share/agent-image", "share/sockerless/agent-image" };
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		AUTO_FREE char *dir = xasprintf("%s/../%s", c->local_bin_dir, places[i]);
-		AUTO_FREE char *index = xasprintf("%s/index.json", dir);
-
-		if (access(index, R_OK) == 0)
-			return steal_ptr(&dir);
-	}
-	return NULL;
-}
-
 static int push_agent_image(const struct local *l, const struct config *c, struct err *err)
 {
-	AUTO_FREE char *dir = find_agent_image(c);
+	AUTO_FREE char *dir = archive_agent_image(c);
 	AUTO_FREE char *from = dir ? xasprintf("oci:%s:latest", dir) : NULL;
 	AUTO_FREE char *to = xasprintf("docker://127.0.0.1:%u/sockerless/agent:latest", l->registry_port);
 	AUTO_FREE char *log = xasprintf("%s/push.log", c->state_dir);

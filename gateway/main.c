@@ -21,6 +21,7 @@
 #include "gateway.h"
 #include "health.h"
 #include "image/layer_cache.h"
+#include "image/overlay.h"
 #include "local.h"
 #include "net/conn.h"
 #include "net/defer.h"
@@ -281,6 +282,11 @@ static int build(struct program *p, struct err *err)
 	if (open_state(p, err) < 0)
 		return err_wrap(err, "open the state in %s", p->config.state_dir);
 	g->http = http_client_new(g->loop);
+	if (strcmp(p->config.agent_mode, "overlay") == 0) {
+		g->overlays = overlays_new(g, err);
+		if (!g->overlays)
+			return -1;
+	}
 	g->cloud = cloud_new(g);
 	g->registry = registry_new(g);
 	g->ports = ports_new(g);
@@ -303,6 +309,7 @@ static void take_down(struct program *p)
 	ports_free(g->ports);
 	lifecycle_free(g->lifecycle);
 	registry_free(g->registry);
+	overlays_free(g->overlays);
 	if (g->cloud)
 		cloud_free(g->cloud);
 	if (g->http)

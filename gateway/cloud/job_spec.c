@@ -30,6 +30,11 @@ static bool is_sidecar(const struct config *cfg)
 	return strcmp(cfg->agent_mode, "sidecar") == 0;
 }
 
+static bool is_baked(const struct config *cfg)
+{
+	return strcmp(cfg->agent_mode, "baked") == 0;
+}
+
 static const char *get_string(json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
@@ -266,8 +271,8 @@ static json_t *main_container(const struct config *cfg, const struct container *
 		return NULL;
 	}
 	return json_pack("{s:s, s:s, s:[s], s:o, s:o, s:{s:o}}", "name", JOB_SPEC_MAIN,
-			 "image", c->image_ref, "command",
-			 is_sidecar(cfg) ? SHARED_AGENT : cfg->agent_path,
+			 "image", c->overlay_ref ? c->overlay_ref : c->image_ref, "command",
+			 is_baked(cfg) ? cfg->agent_path : SHARED_AGENT,
 			 "args", args, "env", env, "resources", "limits", job_resources_limits(size));
 }
 

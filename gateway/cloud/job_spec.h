@@ -1,8 +1,8 @@
 /* job_spec - the Cloud Run Job that runs one container: what Docker was told, said in Google's words.
  *
- *   sidecar mode                                   baked mode
- *     containers[0] main            the user's       containers[0] main   the user's image, which
- *       command  /sockerless/sockerless-agent          command  config->agent_path
+ *   sidecar mode                                   overlay and baked mode
+ *     containers[0] main            the user's       containers[0] main   c->overlay_ref, or the user's image
+ *       command  /sockerless/sockerless-agent          command  the same, or config->agent_path
  *       dependsOn sockerless-agent                     (nothing else)
  *     containers[1] sockerless-agent  puts the agent on the shared volume, then answers on TCP 9112
  *     volumes[0] sockerless         emptyDir in memory, mounted at /sockerless in both
@@ -29,7 +29,7 @@ struct container;
  *   SOCKERLESS_AGENT_TOKEN          of this run
  *   SOCKERLESS_AGENT_CALLBACK_URL   only in reverse mode; see job_spec_callback_url
  *   SOCKERLESS_AGENT_LISTEN         ":9111", when an agent address is configured beside the callback
- *   SOCKERLESS_SIDECAR_PORT         "0" in baked mode: nobody to wait for
+ *   SOCKERLESS_SIDECAR_PORT         "0" but in sidecar mode: nobody to wait for
  *   SOCKERLESS_AGENT_SPEC           base64 of JSON {tty, openStdin, stdinOnce, user, workdir, rows, cols,
  *                                   env, argv, lingerMs, stayMs, hold, restart, stopSignal, hostname, domainname, extraHosts,
  *                                   dns, dnsSearch, dnsOptions, modes, nofile}; a key without a value is absent.

@@ -1,5 +1,5 @@
-/* start - docker start: BUCKET → LAUNCH → AWAIT_AGENT → (PREPARE → AWAIT_MAIN) → running.
- * LAUNCH is launch.h's business: from a job's specification to an execution. The agent's call is the start
+/* start - docker start: BUCKET → INJECT → LAUNCH → AWAIT_AGENT → (PREPARE → AWAIT_MAIN) → running.
+ * INJECT is inject.h's, in agent mode overlay. LAUNCH is launch.h's business: from a job's specification to an execution. The agent's call is the start
  * signal; the execution is looked at only to see it fail early. Main is held back by its agent (c->hold) when
  * something must be in place before it: then PREPARE. Whatever fails after LAUNCH deletes the job again, as
  * LAUNCH does itself, and puts the record back. */
@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cloud/inject.h"
 #include "cloud/job_identity.h"
 #include "cloud/job_resources.h"
 #include "cloud/job_spec.h"
@@ -31,7 +32,7 @@
 #define FIRST_LOOK_MS 125
 #define NOT_FOUND_GRACE_MS 10000 /* what was just made is not always found at once */
 
-enum step { BUCKET, LAUNCH, AWAIT_AGENT, PREPARE, AWAIT_MAIN };
+enum step { BUCKET, INJECT, LAUNCH, AWAIT_AGENT, PREPARE, AWAIT_MAIN };
 
 struct start {
 	struct slot *slot;
@@ -40,6 +41,7 @@ struct start {
 	char *execution;
 	char *former;                      /* execution of the run before, in the same job; or NULL */
 	enum launch_how how;
+	struct inject *inject;
 	struct launch *launch;
 	struct cloud_call *call;           /* the one the step waits for */
 	struct registry_waiter *agent;
@@ -73,6 +75,7 @@ static void start_end(struct start *st, const struct err *err)
 
 	st->finished = true;
 	cloud_cancel(st->call);
+	inject_cancel(st->inject);
 	launch_cancel(st->launch, false);
 	registry_unwait(&st->agent);
 	prepare_cancel(st->prepare);
@@ -100,6 +103,8 @@ static void fail(struct start *st, int exit_code, const struct err *why)
 		ports_close(g->ports, c);
 	launch_cancel(st->launch, true);
 	st->launch = NULL;
+	if (c && st->step >= LAUNCH && exit_code == 128)
+		inject_doubt(g, c);
 	if (st->step > LAUNCH && !st->joined)
 		launch_discard(g->cloud, st->job, NULL);
 	if (c && exit_code == 128 && again_after_failed_start(s, c)) {
@@ -139,7 +144,7 @@ void start_abort(struct start *st, const char *sentence)
 		start_end(st, &why);
 }
 
-/* ---- BUCKET, LAUNCH -------------------------------------------------------------------------------- */
+/* ---- BUCKET, INJECT, LAUNCH -------------------------------------------------------------------------------- */
 
 /* The first start of all that mounts a named volume. */
 static void on_bucket(void *ctx, json_t *json, const struct err *err)
@@ -149,6 +154,17 @@ static void on_bucket(void *ctx, json_t *json, const struct err *err)
 	st->call = NULL;
 	if (err)
 		fail_call(st, err, "prepare the bucket of volumes (SOCKERLESS_GCR_VOLUME_BUCKET)");
+	else
+		launch(st);
+}
+
+static void on_injected(void *ctx, const struct err *err)
+{
+	struct start *st = ctx;
+
+	st->inject = NULL;
+	if (err)
+		fail(st, 128, err);
 	else
 		launch(st);
 }
@@ -188,6 +204,11 @@ static void launch(struct start *st)
 		bucket = bucket || job_volumes_need_bucket(staged[i]);
 	if (bucket && !storage_bucket_is_known(g->cloud)) {
 		st->call = storage_ensure_bucket(g->cloud, on_bucket, st);
+		return;
+	}
+	if (g->overlays && st->step != INJECT) {
+		st->step = INJECT;
+		st->inject = inject_begin(g, c, staged, on_injected, st);
 		return;
 	}
 	st->step = LAUNCH;

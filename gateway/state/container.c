@@ -75,6 +75,7 @@ static void container_free(struct container *c)
 	free(c->image);
 	free(c->image_id);
 	free(c->image_ref);
+	free(c->overlay_ref);
 	free(c->error);
 	free(c->job);
 	free(c->execution);

@@ -70,6 +70,7 @@ struct container {
 	int executions_lost;        /* in a row; cloud/again.c */
 	struct log *log;            /* ours; opened on first use by container_log */
 	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */
+	char *overlay_ref;          /* this run's image with the agent, instead of image_ref; NULL in other agent modes */
 	bool hold;                  /* this run's main is held back until cloud/start lets it go */
 	struct container_waiter *waiters; /* ours */
 	UT_hash_handle hh_id, hh_name;

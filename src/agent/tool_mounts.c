@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
+#define OVERLAY "/sockerless" /* where a layer of ours in the user's image has us; and where the sidecar's volume is */
 #define MOUNTINFO_MAX (4 * 1024 * 1024)
 
 static bool of_kernel(const char *path, const char *type)
@@ -44,11 +45,20 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
+static void add(struct mounts *m, const char *path, enum mount_kind kind)
+{
+	struct mount_point *p;
+
+	m->v = xrealloc(m->v, (m->n + 1) * sizeof(*m->v));
+	p = &m->v[m->n++];
+	p->path = xstrdup(path);
+	p->kind = kind;
+}
+
 /* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw": the fifth, and the one after "-". */
 static void add_line(struct mounts *m, char *line, const char *own)
 {
 	char *path = NULL, *type = NULL, *field;
-	struct mount_point *p;
 
 	for (int i = 1; (field = strsep(&line, " ")); i++) {
 		if (i == 5)
@@ -61,11 +71,7 @@ static void add_line(struct mounts *m, char *line, const char *own)
 	if (!path || !type || *path != '/' || path[1] == '\0')
 		return;
 	unescape(path);
-	m->v = xrealloc(m->v, (m->n + 1) * sizeof(*m->v));
-	p = &m->v[m->n++];
-	p->path = xstrdup(path);
-	p->kind = of_kernel(path, type) ? MOUNT_KERNEL
-		: own && strcmp(path, own) == 0 ? MOUNT_AGENT : MOUNT_VOLUME;
+	add(m, path, of_kernel(path, type) ? MOUNT_KERNEL : own && strcmp(path, own) == 0 ? MOUNT_AGENT : MOUNT_VOLUME);
 }
 
 void mounts_load(struct mounts *m, const char *file)
@@ -89,6 +95,8 @@ void mounts_load(struct mounts *m, const char *file)
 	text = buf_detach(&b, NULL);
 	for (rest = text; (line = strsep(&rest, "\n"));)
 		add_line(m, line, slash ? own : NULL);
+	if (strcmp(own, OVERLAY) == 0 && mounts_at(m, own) == MOUNT_NONE)
+		add(m, own, MOUNT_AGENT);
 }
 
 void mounts_release(struct mounts *m)

@@ -11,7 +11,7 @@ enum mount_kind {
 	MOUNT_NONE,   /* nothing: a place of the root file system */
 	MOUNT_VOLUME, /* a volume, or a file such as /etc/hosts */
 	MOUNT_KERNEL, /* proc, sysfs, cgroups, everything at /dev: empty to us */
-	MOUNT_AGENT,  /* the sidecar's volume: not there at all */
+	MOUNT_AGENT,  /* what brought us, the sidecar's volume or a layer: not there at all */
 };
 
 struct mounts {
