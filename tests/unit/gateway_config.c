@@ -17,7 +17,7 @@ static void setup(void)
 		"CALLBACK_CERT", "CALLBACK_KEY", "AGENT_ADDRESS", "POLL_INTERVAL", "AGENT_TIMEOUT", "START_TIMEOUT",
 		"LOG_TIMEOUT", "CALL_TIMEOUT", "GCR_START_TOKEN", "TASK_TIMEOUT", "ADDR", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "HUB_MIRROR",
 		"PLAIN_REGISTRIES", "DATA_DIR", "GCR_NETWORK_TAGS", "GCR_VPC_EGRESS", "GCR_CPU", "GCR_MEMORY", "GCR_GPU",
-		"GCR_VOLUME_BUCKET", "BINDS",
+		"GCR_VOLUME_BUCKET", "BINDS", "GCR_IMAGE_REPOSITORY", "AGENT_BINARY", "PRIVATE_HOSTS",
 	};
 	char name[64];
 
@@ -80,6 +80,26 @@ Test(config, defaults)
 	config_release(&c);
 }
 
+Test(config, overlay_is_the_mode_where_images_can_be_put)
+{
+	set("SOCKERLESS_GCR_PROJECT", "p");
+	set("SOCKERLESS_AGENT_MODE", "overlay");
+	cr_assert(LOAD("--log-level", "info") == -1);
+	cr_expect(err.kind == ERR_INVALID && strstr(err.msg, "SOCKERLESS_GCR_IMAGE_REPOSITORY"), "%s", err.msg);
+	cr_assert(LOAD("--local") == 0, "%s", err.msg); /* it has a registry */
+	cr_expect_str_eq(c.agent_mode, "overlay");
+	config_release(&c);
+	set("SOCKERLESS_AGENT_MODE", "");
+	set("SOCKERLESS_GCR_IMAGE_REPOSITORY", "europe-docker.pkg.dev/p/r");
+	cr_assert(LOAD("--log-level", "info") == 0, "%s", err.msg);
+	cr_expect_str_eq(c.agent_mode, "overlay");
+	config_release(&c);
+	set("SOCKERLESS_AGENT_MODE", "sidecar");
+	cr_assert(LOAD("--log-level", "info") == 0, "%s", err.msg);
+	cr_expect_str_eq(c.agent_mode, "sidecar");
+	config_release(&c);
+}
+
 Test(config, each_variable_reaches_its_field)
 {
 	static const struct {
@@ -102,6 +122,7 @@ Test(config, each_variable_reaches_its_field)
 		{"SOCKERLESS_ENDPOINT_URL", "http://127.0.0.1:8080/", "http://127.0.0.1:8080", &c.endpoint_url},
 		{"SOCKERLESS_GCR_AGENT_IMAGE", "h/a:2", "h/a:2", &c.agent_image},
 		{"SOCKERLESS_AGENT_MODE", "baked", "baked", &c.agent_mode},
+		{"SOCKERLESS_AGENT_BINARY", "/opt/static-agent", "/opt/static-agent", &c.agent_binary},
 		{"SOCKERLESS_AGENT_PATH", "/opt/agent", "/opt/agent", &c.agent_path},
 		{"SOCKERLESS_GCR_AGENT_TOKEN", "abc", "abc", &c.agent_token},
 		{"SOCKERLESS_AGENT_ADDRESS", "[::1]:9111", "[::1]:9111", &c.agent_address},

@@ -191,6 +191,24 @@ Test(job_spec, baked_mode_is_one_container_and_nothing_else)
 	json_decref(job);
 }
 
+Test(job_spec, overlay_mode_is_one_container_with_the_agent_where_a_sidecar_would_put_it)
+{
+	json_t *job;
+
+	cfg.agent_mode = (char *)"overlay";
+	c.overlay_ref = (char *)"h/overlays@sha256:2";
+	job = build();
+	c.overlay_ref = NULL;
+	cr_expect(json_array_size(json_object_get(task(job), "containers")) == 1);
+	EXPECT(container_at(job, 0), "image", "\"h/overlays@sha256:2\"");
+	EXPECT(container_at(job, 0), "command", "[\"/sockerless/sockerless-agent\"]");
+	cr_expect(!json_object_get(container_at(job, 0), "dependsOn"));
+	cr_expect(!json_object_get(container_at(job, 0), "volumeMounts"));
+	cr_expect(!json_object_get(task(job), "volumes"));
+	cr_expect_str_eq(env_of(job, "SOCKERLESS_SIDECAR_PORT"), "0");
+	json_decref(job);
+}
+
 Test(job_spec, the_token_is_in_the_environment_only)
 {
 	json_t *job = build(), *m;
@@ -361,6 +379,7 @@ Test(job_spec, cpu_and_memory_become_the_smallest_pair_that_holds_them)
 		{"baked", "{\"NanoCpus\":7000000000}", "{\"cpu\":\"8\",\"memory\":\"4096Mi\"}"},
 		{"baked", "{\"Memory\":34359738368}", "{\"cpu\":\"8\",\"memory\":\"32768Mi\"}"},
 		{"baked", "{\"NanoCpus\":9000000000}", NULL},
+		{"overlay", "{\"NanoCpus\":8000000000,\"Memory\":34359738368}", "{\"cpu\":\"8\",\"memory\":\"32768Mi\"}"},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
