@@ -329,11 +329,7 @@ void container_delete(struct request *r)
 	if (!c)
 		return;
 	if (request_flag(r, "link")) {
-		if (strchr(r->name, '/'))
-			reply_error(r, ERR_INVALID, "Could not get parent container for link: containers on Cloud Run have "
-				    "no links");
-		else
-			reply_error(r, ERR_CONFLICT, "Conflict, cannot remove the default link name of the container");
+		reply_error(r, ERR_SYSTEM, "Conflict, cannot remove the default link name of the container");
 		return;
 	}
 	c->remove_volumes = c->remove_volumes || request_flag(r, "v");

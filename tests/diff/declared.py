@@ -126,7 +126,6 @@ DECLARED = {
         ("plugin create: an empty body", "*"),
         ("checkpoint list", "*.message"),
         ("start: a checkpoint", "*.message"),
-        ("remove: a link", "*.message"),
     ],
     "An image is needed": [
         ("create: no image", "*"),
