@@ -253,6 +253,7 @@ static void on_token(void *ctx, const char *token, const struct err *failed)
 	struct err err;
 
 	call->auth = NULL;
+	timer_cancel(&call->timer);
 	if (failed) {
 		call_finish(call, NULL, failed);
 		return;
@@ -278,8 +279,20 @@ static void on_token(void *ctx, const char *token, const struct err *failed)
 		call_finish(call, NULL, &err);
 }
 
+static void on_no_token(void *ctx)
+{
+	struct cloud_call *call = ctx;
+	struct err err;
+
+	call->timer = NULL;
+	err_set(&err, ERR_TIMEOUT, "%s %s: no access token in time", call->method, call->url);
+	call_finish(call, NULL, &err);
+}
+
+/* The token's own tries may take longer than this call has. */
 static void get_token(struct cloud_call *call)
 {
+	call->timer = timer_start(call->cloud->g->loop, time_left(call), on_no_token, call);
 	call->auth = auth_token(call->cloud->auth, on_token, call);
 }
 

@@ -76,8 +76,8 @@ static bool authorized(const struct emulator *emu, const struct exchange *x)
 {
 	const char *given = exchange_header(x, "Authorization");
 
-	return !emu->require_token ||
-	       (given && under(given, "Bearer ") && token_equal(emu->require_token, given + 7));
+	return !*emu->knobs.require_token ||
+	       (given && under(given, "Bearer ") && token_equal(emu->knobs.require_token, given + 7));
 }
 
 static void with_body(struct exchange *x, void *ctx, const char *body, size_t len)

@@ -30,7 +30,6 @@ struct emulator {
 	struct knobs knobs;
 	struct strv plain_hosts;
 	struct strv secrets;         /* NAME=FILE */
-	const char *require_token;   /* NULL: any or none will do */
 	char *state_dir;             /* --state-dir: the image cache, shared with others */
 	char *run_dir;               /* a tmpfs in a mount namespace of ours: gone with the process */
 	char url[64];

@@ -65,6 +65,14 @@ int knobs_add_injection(struct knobs *k, const char *text, struct err *err)
 	return err_set(err, ERR_INVALID, "'%s' is not METHOD:path-substring:status:count", text);
 }
 
+int knobs_require_token(struct knobs *k, const char *token, struct err *err)
+{
+	if (strlen(token) >= sizeof(k->require_token))
+		return err_set(err, ERR_INVALID, "requireToken has at most %zu bytes", sizeof(k->require_token) - 1);
+	snprintf(k->require_token, sizeof(k->require_token), "%s", token);
+	return 0;
+}
+
 int knobs_set_quota(struct knobs *k, const char *text, struct err *err)
 {
 	struct quota *q = !strncmp(text, "run=", 4) ? &k->run_quota
@@ -86,7 +94,7 @@ json_t *knobs_show(const struct knobs *k)
 		json_array_append_new(errors, json_pack("{s:s, s:s, s:i, s:I}", "method", in->method,
 			"path", in->path, "status", in->status, "count", (json_int_t)in->count));
 	}
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I}, s:o}",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I}, s:s, s:o}",
 		"startLatencyMs", (json_int_t)k->start_latency_ms,
 		"logDelayMs", (json_int_t)k->log_delay_ms,
 		"operationLatencyMs", (json_int_t)k->operation_latency_ms,
@@ -94,6 +102,7 @@ json_t *knobs_show(const struct knobs *k)
 		"maxJobs", (json_int_t)k->max_jobs,
 		"quota", "run", (json_int_t)k->run_quota.per_minute,
 		"logRead", (json_int_t)k->log_read_quota.per_minute,
+		"requireToken", k->require_token,
 		"errors", errors);
 }
 
@@ -160,6 +169,8 @@ static int read_knob(const char *key, const json_t *v, struct knobs *k, struct e
 	}
 	if (!strcmp(key, "quota") && json_is_object(v))
 		return read_quota(v, k, err);
+	if (!strcmp(key, "requireToken") && json_is_string(v))
+		return knobs_require_token(k, json_string_value(v), err);
 	if (!strcmp(key, "errors"))
 		return read_errors(v, k, err);
 	return err_set(err, ERR_INVALID, "no such knob, or a wrong value: %.60s", key);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 #define KNOBS_INJECTIONS_MAX 64
+#define KNOBS_TOKEN_MAX 256
 
 struct injection {
 	char *method;  /* "GET", or "*" */
@@ -33,6 +34,7 @@ struct knobs {
 	int64_t max_jobs;              /* per project and location */
 	struct quota run_quota;        /* requests to /v2/projects/ */
 	struct quota log_read_quota;   /* entries:list */
+	char require_token[KNOBS_TOKEN_MAX]; /* other bearer tokens are refused; "": any or none will do */
 	struct injection injections[KNOBS_INJECTIONS_MAX];
 	size_t n_injections;
 };
@@ -41,6 +43,7 @@ void knobs_init(struct knobs *k);
 void knobs_release(struct knobs *k);
 /* 'METHOD:path-substring:status:count'; the path may hold colons. */
 int knobs_add_injection(struct knobs *k, const char *text, struct err *err);
+int knobs_require_token(struct knobs *k, const char *token, struct err *err);
 /* 'run=N' or 'log-read=N', requests per minute */
 int knobs_set_quota(struct knobs *k, const char *text, struct err *err);
 

@@ -130,7 +130,7 @@ static int read_option(int opt, const char *arg, struct emulator *emu, struct op
 	case OPT_LISTEN:            return read_listen(arg, o, err);
 	case OPT_PLAIN:             strv_add(&emu->plain_hosts, arg); return 0;
 	case OPT_SECRET:            return read_secret(emu, arg, err);
-	case OPT_TOKEN:             emu->require_token = arg; return 0;
+	case OPT_TOKEN:             return knobs_require_token(k, arg, err);
 	case OPT_START_LATENCY:     return read_ms(arg, &k->start_latency_ms, err);
 	case OPT_LOG_DELAY:         return read_ms(arg, &k->log_delay_ms, err);
 	case OPT_OPERATION_LATENCY: return read_ms(arg, &k->operation_latency_ms, err);

@@ -61,12 +61,13 @@ Test(knobs, an_update_is_all_or_nothing)
 
 Test(knobs, what_is_shown_can_be_set)
 {
-	cr_assert_eq(update("{\"logDelayMs\":7,\"quota\":{\"run\":60},\"errors\":[{\"status\":0}]}"), 0);
+	cr_assert_eq(update("{\"logDelayMs\":7,\"quota\":{\"run\":60},\"requireToken\":\"t\",\"errors\":[{\"status\":0}]}"), 0);
 	json_t *shown = knobs_show(&k);
 	struct err err = { 0 };
 	cr_expect_eq(knobs_update(&k, shown, &err), 0, "%s", err.msg);
 	json_t *again = knobs_show(&k);
 	cr_expect(json_equal(shown, again));
+	cr_expect_str_eq(k.require_token, "t");
 	json_decref(shown);
 	json_decref(again);
 }

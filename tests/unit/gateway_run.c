@@ -380,6 +380,19 @@ Test(run, a_metadata_server_without_account_is_an_error_with_its_words)
 	fake_close(&metadata);
 }
 
+Test(run, a_call_does_not_wait_for_its_token_beyond_its_deadline)
+{
+	struct outcome o = {0};
+
+	with_credentials();
+	fixture_config.call_timeout_ms = 300;
+	FAKE_SCRIPT(&metadata, {503, "", NULL}); /* tried for seconds */
+	run_get_job(cloud, "a", on_outcome, &o);
+	fixture_run_until(&o.done);
+	cr_expect(o.err.kind == ERR_TIMEOUT && strstr(o.err.msg, "no access token in time"), "%s", o.err.msg);
+	fake_close(&metadata);
+}
+
 Test(run, a_credentials_file_that_is_missing_is_told_by_name)
 {
 	struct outcome o = {0};
