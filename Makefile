@@ -6,6 +6,8 @@
 #   make unit       unit tests only
 #   make func       functional tests only (root: they run containers)
 #   make diff       the same requests to dockerd and to the gateway, compared (root)
+#   make install    into DESTDIR and PREFIX (docs/deploy.md), systemd unit included
+#   make package    what `make install` installs, as one archive for a Debian 12 machine
 #   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
 #   make bench      ratios against a real dockerd, in the same run
 #   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
@@ -14,6 +16,7 @@
 #
 # Knobs: SAN=address,undefined (or thread)   V=1 shows commands   O=build  WERROR=1
 #        SPEC_DIR=<folder of the published interface documents>   FUZZ_SECONDS=60
+#        PREFIX=/usr/local SYSCONFDIR=/etc DESTDIR=
 #        BULK_MIB=256 (functional tests)   BENCH_SMOKE=1   DOCKER=<client under test>
 
 O        ?= build
@@ -190,6 +193,18 @@ demo check: deps
 lint: $(B)/gen/tunnel.pb-c.h
 	$(Q)tests/lint/run $(B)
 
+# ---- installation: where programs, the agent's image and the unit go; docs/deploy.md says what to do then ----
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR    ?=
+PACKAGE    := $(O)/sockerless-gateway-$(VERSION)-linux-amd64.tar.gz
+install: all
+	$(Q)deploy/install.sh $(B) "$(DESTDIR)" $(PREFIX) $(SYSCONFDIR)
+package: $(PACKAGE)
+$(PACKAGE): $(PROGRAMS) $(AGENT_IMAGE) $(wildcard deploy/*)
+	$(Q)echo "  PACKAGE $@"; rm -rf $(O)/package && deploy/install.sh $(B) $(abspath $(O)/package) $(PREFIX) $(SYSCONFDIR) >$(O)/package.log && \
+	tar -C $(O)/package --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -c . | gzip -n >$@
+
 deps:
 	deploy/install-deps.sh
 
@@ -199,5 +214,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit help clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients
+.PHONY: all unit install package help clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)
