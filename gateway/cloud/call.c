@@ -179,7 +179,8 @@ static void on_failed(struct cloud_call *call, const struct err *failed)
 
 	if (failed->kind != ERR_LIMIT && failed->kind != ERR_INVALID && try_again(call, NULL))
 		return;
-	err_wrap(&err, "%s %s", call->method, call->url);
+	if (!strstr(err.msg, call->url))
+		err_wrap(&err, "%s %s", call->method, call->url);
 	call_finish(call, NULL, &err);
 }
 
@@ -249,6 +250,7 @@ static void on_token(void *ctx, const char *token, const struct err *failed)
 		.body_len = call->body ? strlen(call->body) : 0,
 		.timeout_ms = one_try_ms(call),
 		.max_response_bytes = RESPONSE_MAX,
+		.once = !call->repeatable && call->body,
 	};
 	struct err err;
 

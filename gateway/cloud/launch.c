@@ -20,6 +20,7 @@
 #define MARK_DIGITS 16
 #define RUNS_MAX 3           /* requests to run, when nobody can say what became of the last one */
 #define LOOKS_MAX 3          /* for an execution that was perhaps made: lists are eventually consistent */
+#define MISSING_MAX 3        /* times that a job just made is not found */
 #define LOOK_MS 200
 
 enum step { STEP_DELETE, STEP_GONE, STEP_CREATE, STEP_COMPARE, STEP_RUN, STEP_FIND, STEP_READY };
@@ -43,7 +44,7 @@ struct launch {
 	bool made;              /* a job of ours may be there */
 	bool replaced;          /* a left-over was deleted once */
 	char *operation;        /* of the create or patch, while it is not known to be done */
-	int runs, looks;
+	int runs, looks, missing;
 	struct err lost;        /* why the last run's fate is unknown */
 	struct cloud_call *call;
 	struct timer *timer;
@@ -289,6 +290,14 @@ static void await_ready(struct launch *l)
 	l->call = run_wait_operation(l->cloud, operation, OPERATION_TIMEOUT_MS, on_ready, l);
 }
 
+static void run_again(void *ctx)
+{
+	struct launch *l = ctx;
+
+	l->timer = NULL;
+	run_job(l);
+}
+
 static void on_run(void *ctx, json_t *json, const struct err *err)
 {
 	struct launch *l = ctx;
@@ -299,6 +308,8 @@ static void on_run(void *ctx, json_t *json, const struct err *err)
 	if (err && is_refusal(err)) {
 		if (l->operation && err->kind != ERR_LIMIT && err->kind != ERR_DENIED)
 			await_ready(l); /* the job was not ready; or its operation knows better why not */
+		else if (err->kind == ERR_NOT_FOUND && l->missing++ < MISSING_MAX)
+			l->timer = timer_start(l->cloud->g->loop, LOOK_MS << l->missing, run_again, l);
 		else
 			fail(l, err);
 	} else if (err) {

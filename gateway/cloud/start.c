@@ -169,18 +169,13 @@ static void on_injected(void *ctx, const struct err *err)
 		launch(st);
 }
 
-static void on_launched(void *ctx, const char *execution, const struct err *err)
+static void launched(struct start *st, const char *execution)
 {
-	struct start *st = ctx;
 	struct container *c = slot_container(st->slot);
 	struct job_resources size;
 	struct err e = { 0 };
 
 	st->launch = NULL;
-	if (err) {
-		fail(st, 128, err);
-		return;
-	}
 	if (job_resources_pick(gateway_of(st)->config, c, &size, NULL) == 0)
 		c->memory_limit = size.memory_mib * 1024 * 1024;
 	st->execution = xstrdup(execution);
@@ -189,6 +184,32 @@ static void on_launched(void *ctx, const char *execution, const struct err *err)
 		fail(st, 128, &e);
 	else
 		await_agent(st);
+}
+
+static void on_launched(void *ctx, const char *execution, const struct err *err)
+{
+	struct start *st = ctx;
+
+	st->launch = NULL;
+	if (err)
+		fail(st, 128, err);
+	else
+		launched(st, execution);
+}
+
+/* The agent has called before Google has answered, or Google's answer was lost: it knows its execution. False: the
+ * start is over. */
+static bool learn_execution(struct start *st, const struct container *c)
+{
+	const char *execution = c->tunnel ? tunnel_execution(c->tunnel) : "";
+	struct slot *s = st->slot;
+	size_t n = strlen(st->job);
+
+	if (st->step != LAUNCH || !st->launch || strncmp(execution, st->job, n) != 0 || execution[n] != '-')
+		return true;
+	launch_cancel(st->launch, false);
+	launched(st, execution);
+	return s->start == st;
 }
 
 static void launch(struct start *st)
@@ -390,7 +411,7 @@ void start_agent_up(struct start *st, struct container *c)
 	int64_t started_ns;
 
 	/* A main process that could not be run is reported by start_main_exited. */
-	if (st->step < AWAIT_AGENT || !c->tunnel)
+	if (!learn_execution(st, c) || st->step < AWAIT_AGENT || !c->tunnel)
 		return;
 	if (tunnel_main_started(c->tunnel, &pid, &started_ns))
 		started(st, c, pid, started_ns);
@@ -403,6 +424,8 @@ void start_main_exited(struct start *st, struct container *c, const struct exit_
 {
 	struct err err = { 0 };
 
+	if (!learn_execution(st, c))
+		return;
 	if (!status->error || status->started_ns) { /* an error besides: a later run could not be started */
 		started(st, c, 0, status->started_ns);
 		return;

@@ -37,6 +37,9 @@ struct http_call_options {
 	/* Instead of collecting the body of a 2xx: 0 for taken, 1 for not now (the same bytes come again after
 	 * http_call_resume), -1 to give up. Neither may start, cancel or free calls. */
 	int (*write)(void *ctx, const void *p, size_t n);
+	/* The request has an effect and must not be sent twice, also not when a kept connection turns out to be dead,
+	 * after which curl by itself would send it again over a new one. It needs a body. */
+	bool once;
 	uint64_t stall_ms;           /* no byte for so long ends the call; 0: only timeout_ms does */
 };
 

@@ -16,8 +16,8 @@
 #include "run_api.h"
 #include "storage_api.h"
 #include "task.h"
+#include "wire.h"
 
-#define BODY_MAX (32 * 1024 * 1024)
 #define DEFAULT_PROJECT "emulated-project"
 #define DEFAULT_LOCATION "us-central1"
 
@@ -80,13 +80,14 @@ static bool authorized(const struct emulator *emu, const struct exchange *x)
 	       (given && under(given, "Bearer ") && token_equal(emu->knobs.require_token, given + 7));
 }
 
-static void with_body(struct exchange *x, void *ctx, const char *body, size_t len)
+static void handle(struct emulator *emu, struct exchange *x, const char *body, size_t len)
 {
-	struct emulator *emu = ctx;
 	const char *path = exchange_path(x);
 	bool post = !strcmp(exchange_method(x), "POST");
 
-	if (under(path, "/emulator/v1/"))
+	if (under(path, "/computeMetadata/") || !strcmp(path, "/"))
+		metadata_handle(x, &(struct metadata_identity){ DEFAULT_PROJECT, DEFAULT_LOCATION, "0" });
+	else if (under(path, "/emulator/v1/"))
 		for_tests(emu, x, body, len);
 	else if (!authorized(emu, x))
 		rpc_reply_status(x, 401, "Request had invalid authentication credentials. Expected OAuth 2 "
@@ -105,22 +106,5 @@ static void with_body(struct exchange *x, void *ctx, const char *body, size_t le
 
 void api_handle(struct exchange *x, void *ctx)
 {
-	struct emulator *emu = ctx;
-	const char *path = exchange_path(x);
-
-	if (!under(path, "/emulator/")) {
-		int status = knobs_inject(&emu->knobs, exchange_method(x), path);
-		if (status == 0) {
-			exchange_abort(x);
-			return;
-		}
-		if (status > 0) {
-			rpc_reply_status(x, status, "Injected by the emulator.");
-			return;
-		}
-	}
-	if (under(path, "/computeMetadata/") || !strcmp(path, "/"))
-		metadata_handle(x, &(struct metadata_identity){ DEFAULT_PROJECT, DEFAULT_LOCATION, "0" });
-	else
-		exchange_collect_body(x, BODY_MAX, with_body, emu);
+	wire_receive(ctx, x, handle);
 }

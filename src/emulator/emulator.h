@@ -2,6 +2,7 @@
 #ifndef EMULATOR_H
 #define EMULATOR_H
 
+#include <stdio.h>
 #include <uv.h>
 
 #include "base/mem.h"
@@ -34,6 +35,7 @@ struct emulator {
 	char *run_dir;               /* a tmpfs in a mount namespace of ours: gone with the process */
 	char url[64];
 	int host_proc;               /* the host's /proc, to tell pids that tests can use */
+	FILE *record;                /* wire.h */
 	bool stopping;
 };
 

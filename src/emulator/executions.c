@@ -18,6 +18,7 @@
 #include "net/defer.h"
 #include "operations.h"
 #include "schema.h"
+#include "wall.h"
 
 #define KEPT_PER_JOB 1000 /* completed executions; the oldest goes. Source: Cloud Run quotas */
 
@@ -38,7 +39,7 @@ static void set_condition(struct execution *e, int which, enum condition_state s
 	free(c->message);
 	c->message = *text ? xstrdup(text) : NULL;
 	c->state = state;
-	c->time_ns = e->update_ns = clock_wall_ns();
+	c->time_ns = e->update_ns = wall_now_ns();
 }
 
 /* ---- the state machine ---- */
@@ -56,7 +57,7 @@ static bool was_cancelled(const struct execution *e)
 
 static double seconds_since_creation(const struct execution *e)
 {
-	return (double)(clock_wall_ns() - e->create_ns) / 1e9;
+	return (double)(wall_now_ns() - e->create_ns) / 1e9;
 }
 
 static void drop_oldest_completed(struct execution *e)
@@ -86,7 +87,7 @@ static void complete(struct execution *e)
 
 	if (e->complete_ns)
 		return;
-	e->complete_ns = clock_wall_ns();
+	e->complete_ns = wall_now_ns();
 	store_etag(e->etag);
 	if (c->state == STATE_FAILED) /* whatever failed has said why */
 		c->time_ns = e->complete_ns;
@@ -143,7 +144,7 @@ static void task_over(struct execution_task *task)
 	const struct task_result *r = &task->result;
 
 	task->state = TASK_ENDED;
-	task->complete_ns = clock_wall_ns();
+	task->complete_ns = wall_now_ns();
 	e->in_flight--;
 	switch (r->outcome) {
 	case TASK_SUCCEEDED:
@@ -189,10 +190,10 @@ static void on_started(struct execution_task *task)
 	task->state = TASK_RUNNING;
 	e->running++;
 	if (!task->start_ns)
-		task->start_ns = clock_wall_ns();
+		task->start_ns = wall_now_ns();
 	if (e->start_ns)
 		return;
-	e->start_ns = clock_wall_ns();
+	e->start_ns = wall_now_ns();
 	set_condition(e, COND_RESOURCES, STATE_SUCCEEDED, "Provisioned imported containers.");
 	set_condition(e, COND_STARTED, STATE_SUCCEEDED, "Started deployed execution in %.2fs.",
 		      seconds_since_creation(e));
@@ -207,7 +208,7 @@ static void on_done(struct execution_task *task, const struct task_result *resul
 	task->attempt = NULL;
 	task->result = *result;
 	task->has_result = true;
-	e->update_ns = clock_wall_ns();
+	e->update_ns = wall_now_ns();
 	if (task->state == TASK_RUNNING)
 		e->running--;
 	task->state = TASK_PENDING;
@@ -275,7 +276,7 @@ void execution_delete(struct execution *e)
 	bool was_complete = e->complete_ns != 0;
 
 	store_hide_execution(e->emu->store, e);
-	e->delete_ns = clock_wall_ns();
+	e->delete_ns = wall_now_ns();
 	if (was_complete)
 		loop_defer(e->emu->loop, free_later, e);
 	else
@@ -378,7 +379,7 @@ struct execution *execution_new(struct emulator *emu, struct job *j, const char 
 	create_tasks(e);
 	store_uuid(e->uid);
 	store_etag(e->etag);
-	e->create_ns = clock_wall_ns();
+	e->create_ns = wall_now_ns();
 	set_condition(e, COND_COMPLETED, STATE_PENDING, "Waiting for execution to complete.");
 	set_condition(e, COND_CONTAINER, STATE_RECONCILING, "Importing container image.");
 	set_condition(e, COND_RESOURCES, STATE_PENDING, "%s", "");
@@ -565,6 +566,8 @@ static struct execution *find(struct emulator *emu, struct exchange *x, const ch
 	struct execution *e = store_execution(emu->store, name);
 	struct rpc_error err = { 0 };
 
+	if (e && wall_now_ns() - e->create_ns < (int64_t)emu->knobs.not_found_ms * 1000000)
+		e = NULL; /* what was just made is not found at once */
 	if (!e) {
 		rpc_fail(&err, RPC_NOT_FOUND, "Resource '%.300s' of kind 'EXECUTION' does not exist.", name);
 		rpc_reply_error(x, &err);

@@ -17,6 +17,7 @@
 #include "operations.h"
 #include "schema.h"
 #include "validate.h"
+#include "wall.h"
 
 #define SUFFIX_LEN 5
 
@@ -107,16 +108,32 @@ json_t *job_json(const struct job *j)
 
 /* ---- helpers of the requests ---- */
 
+static void refuse_missing(struct exchange *x, const char *name)
+{
+	struct rpc_error e = { 0 };
+
+	rpc_fail(&e, RPC_NOT_FOUND, "Resource '%.300s' of kind 'JOB' does not exist.", name);
+	rpc_reply_error(x, &e);
+}
+
 static struct job *find(struct emulator *emu, struct exchange *x, const char *name)
 {
 	struct job *j = store_job(emu->store, name);
-	struct rpc_error e = { 0 };
 
-	if (!j) {
-		rpc_fail(&e, RPC_NOT_FOUND, "Resource '%.300s' of kind 'JOB' does not exist.", name);
-		rpc_reply_error(x, &e);
-	}
+	if (!j)
+		refuse_missing(x, name);
 	return j;
+}
+
+/* As find, but what was just made is not there yet (the knob notFoundMs). */
+static struct job *find_settled(struct emulator *emu, struct exchange *x, const char *name)
+{
+	struct job *j = store_job(emu->store, name);
+
+	if (j && wall_now_ns() - j->create_ns >= (int64_t)emu->knobs.not_found_ms * 1000000)
+		return j;
+	refuse_missing(x, name);
+	return NULL;
 }
 
 static int64_t count_jobs(struct emulator *emu, const char *project, const char *location)
@@ -175,7 +192,7 @@ static struct job *job_new(struct emulator *emu, const char *project, const char
 	j->id = xstrdup(id);
 	j->spec = spec;
 	j->generation = 1;
-	j->create_ns = j->update_ns = clock_wall_ns();
+	j->create_ns = j->update_ns = wall_now_ns();
 	store_uuid(j->uid);
 	store_etag(j->etag);
 	store_add_job(emu->store, j);
@@ -243,7 +260,7 @@ void jobs_create(struct emulator *emu, struct exchange *x, const char *project,
 
 void jobs_get(struct emulator *emu, struct exchange *x, const char *name)
 {
-	struct job *j = find(emu, x, name);
+	struct job *j = find_settled(emu, x, name);
 
 	if (j)
 		rpc_reply(x, job_json(j));
@@ -313,7 +330,7 @@ void jobs_patch(struct emulator *emu, struct exchange *x, const char *project,
 	json_decref(j->spec);
 	j->spec = spec;
 	j->generation++;
-	j->update_ns = clock_wall_ns();
+	j->update_ns = wall_now_ns();
 	store_etag(j->etag);
 	struct execution *started = start_by_token(emu, j, &to_its_end);
 	rpc_reply(x, operation_for_job(emu, j, started, to_its_end));
@@ -336,7 +353,7 @@ void jobs_delete(struct emulator *emu, struct exchange *x, const char *name)
 		rpc_reply(x, operation_for_job(emu, j, NULL, false));
 		return;
 	}
-	j->delete_ns = clock_wall_ns();
+	j->delete_ns = wall_now_ns();
 	json_t *op = operation_for_job(emu, j, NULL, false);
 	DL_FOREACH_SAFE(emu->store->executions, e, tmp)
 		if (e->job == j)
@@ -359,7 +376,7 @@ static void random_suffix(char out[SUFFIX_LEN + 1])
 
 void jobs_run(struct emulator *emu, struct exchange *x, const char *name, const json_t *body)
 {
-	struct job *j = find(emu, x, name);
+	struct job *j = find_settled(emu, x, name);
 	struct rpc_error err = { 0 };
 	char suffix[SUFFIX_LEN + 1];
 

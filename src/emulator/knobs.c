@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "wall.h"
 
 #define LATENCY_MAX_MS (10 * 60 * 1000)
 
@@ -31,16 +32,19 @@ void knobs_release(struct knobs *k)
 	drop_injections(k);
 }
 
-static int add_injection(struct knobs *k, const char *method, const char *path, int64_t status,
-			 int64_t count, struct err *err)
+/* Strings are copied. */
+static int add_injection(struct knobs *k, const struct injection *in, struct err *err)
 {
-	if (status && (status < 400 || status > 599))
+	bool true_answer = in->status == -1 && (in->half || in->stall_ms);
+
+	if (in->status && !true_answer && (in->status < 400 || in->status > 599))
 		return err_set(err, ERR_INVALID, "an injected status must be 0 (cut the connection) or 400 "
-			       "to 599");
+			       "to 599, or -1 with half or stallMs");
 	if (k->n_injections == KNOBS_INJECTIONS_MAX)
 		return err_set(err, ERR_LIMIT, "more than %d injected errors", KNOBS_INJECTIONS_MAX);
-	k->injections[k->n_injections++] = (struct injection){
-		xstrdup(method), xstrdup(path), (int)status, count };
+	k->injections[k->n_injections] = *in;
+	k->injections[k->n_injections].method = xstrdup(in->method);
+	k->injections[k->n_injections++].path = xstrdup(in->path);
 	return 0;
 }
 
@@ -58,7 +62,8 @@ int knobs_add_injection(struct knobs *k, const char *text, struct err *err)
 			char *status_at = strrchr(path, ':');
 			if (status_at && parse_i64(status_at + 1, &status) == 0) {
 				*status_at = 0;
-				return add_injection(k, copy, path, status, count, err);
+				return add_injection(k, &(struct injection){ .method = copy, .path = path,
+					.status = (int)status, .count = count }, err);
 			}
 		}
 	}
@@ -91,10 +96,17 @@ json_t *knobs_show(const struct knobs *k)
 
 	for (size_t i = 0; i < k->n_injections; i++) {
 		const struct injection *in = &k->injections[i];
-		json_array_append_new(errors, json_pack("{s:s, s:s, s:i, s:I}", "method", in->method,
-			"path", in->path, "status", in->status, "count", (json_int_t)in->count));
+		json_array_append_new(errors, json_pack("{s:s, s:s, s:i, s:I, s:b, s:b, s:I, s:i}",
+			"method", in->method, "path", in->path, "status", in->status,
+			"count", (json_int_t)in->count, "after", in->after, "half", in->half,
+			"stallMs", (json_int_t)in->stall_ms, "retryAfter", in->retry_after_s));
 	}
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I}, s:s, s:o}",
+	return json_pack("{s:I, s:I, s:b, s:{s:i, s:I}, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I}, s:s, s:o}",
+		"notFoundMs", (json_int_t)k->not_found_ms,
+		"clockSkewMs", (json_int_t)k->clock_skew_ms,
+		"logDisorder", k->log_disorder,
+		"operationError", "code", k->operation_error_code,
+		"count", (json_int_t)k->operation_error_count,
 		"startLatencyMs", (json_int_t)k->start_latency_ms,
 		"logDelayMs", (json_int_t)k->log_delay_ms,
 		"operationLatencyMs", (json_int_t)k->operation_latency_ms,
@@ -141,15 +153,34 @@ static int read_errors(const json_t *list, struct knobs *k, struct err *err)
 	if (!json_is_array(list))
 		return err_set(err, ERR_INVALID, "errors must be a list");
 	json_array_foreach((json_t *)list, i, v) {
-		const char *method = "*", *path = "";
-		json_int_t status = 503, count = 1;
-		if (json_unpack(v, "{s?s, s?s, s?I, s?I !}", "method", &method, "path", &path,
-				"status", &status, "count", &count) < 0)
-			return err_set(err, ERR_INVALID,
-				       "an error is {method, path, status, count}, not more");
-		if (add_injection(k, method, path, status, count, err) < 0)
+		struct injection in = { .method = (char *)"*", .path = (char *)"" };
+		json_int_t count = 1, stall_ms = 0;
+		int after = 0, half = 0;
+		in.status = json_object_get(v, "half") || json_object_get(v, "stallMs") ? -1 : 503;
+		if (json_unpack(v, "{s?s, s?s, s?i, s?I, s?b, s?b, s?I, s?i !}", "method", &in.method, "path", &in.path,
+				"status", &in.status, "count", &count, "after", &after, "half", &half,
+				"stallMs", &stall_ms, "retryAfter", &in.retry_after_s) < 0 ||
+		    stall_ms < 0 || stall_ms > LATENCY_MAX_MS)
+			return err_set(err, ERR_INVALID, "an error is {method, path, status, count, after, half, "
+				       "stallMs, retryAfter}, not more");
+		in.count = count;
+		in.after = after;
+		in.half = half;
+		in.stall_ms = (uint64_t)stall_ms;
+		if (add_injection(k, &in, err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+static int read_operation_error(const json_t *v, struct knobs *k, struct err *err)
+{
+	json_int_t code = 13, count = 1;
+
+	if (json_unpack((json_t *)v, "{s?I, s?I !}", "code", &code, "count", &count) < 0 || code < 0 || code > 16)
+		return err_set(err, ERR_INVALID, "operationError is {code: 0 to 16, count}");
+	k->operation_error_code = (int)code;
+	k->operation_error_count = count;
 	return 0;
 }
 
@@ -163,6 +194,18 @@ static int read_knob(const char *key, const json_t *v, struct knobs *k, struct e
 		return read_latency(v, key, &k->operation_latency_ms, err);
 	if (!strcmp(key, "shutdownGraceMs"))
 		return read_latency(v, key, &k->shutdown_grace_ms, err);
+	if (!strcmp(key, "notFoundMs"))
+		return read_latency(v, key, &k->not_found_ms, err);
+	if (!strcmp(key, "clockSkewMs") && json_is_integer(v)) {
+		k->clock_skew_ms = json_integer_value(v);
+		return 0;
+	}
+	if (!strcmp(key, "logDisorder") && json_is_boolean(v)) {
+		k->log_disorder = json_is_true(v);
+		return 0;
+	}
+	if (!strcmp(key, "operationError"))
+		return read_operation_error(v, k, err);
 	if (!strcmp(key, "maxJobs") && json_is_integer(v) && json_integer_value(v) > 0) {
 		k->max_jobs = json_integer_value(v);
 		return 0;
@@ -195,21 +238,23 @@ int knobs_update(struct knobs *k, const json_t *o, struct err *err)
 	if (own)
 		drop_injections(k);
 	*k = next;
+	wall_set_skew_ms(k->clock_skew_ms);
 	return 0;
 }
 
-int knobs_inject(struct knobs *k, const char *method, const char *path)
+bool knobs_inject(struct knobs *k, const char *method, const char *path, struct injection *ret)
 {
 	for (size_t i = 0; i < k->n_injections; i++) {
 		struct injection *in = &k->injections[i];
 		if (in->count == 0 || (strcmp(in->method, "*") && strcasecmp(in->method, method)) ||
 		    !strstr(path, in->path))
 			continue;
+		*ret = *in;
 		if (in->count > 0)
 			in->count--;
-		return in->status;
+		return true;
 	}
-	return -1;
+	return false;
 }
 
 bool quota_take(struct quota *q)

@@ -15,7 +15,11 @@
 struct injection {
 	char *method;  /* "GET", or "*" */
 	char *path;    /* a substring of the raw path */
-	int status;    /* 400..599; 0 cuts the connection */
+	int status;    /* 400..599; 0 cuts the connection; -1: the true answer */
+	bool after;    /* the request has its effect first: only its answer is lost */
+	bool half;     /* half of the true answer, then cut */
+	uint64_t stall_ms; /* nothing happens for so long */
+	int retry_after_s; /* Retry-After and RetryInfo with a status */
 	int64_t count; /* how many more times; < 0 for ever */
 };
 
@@ -31,6 +35,11 @@ struct knobs {
 	uint64_t log_delay_ms;         /* how long an entry stays invisible to entries:list */
 	uint64_t operation_latency_ms; /* how long create, patch and delete operations take */
 	uint64_t shutdown_grace_ms;    /* SIGTERM to SIGKILL when the emulator itself ends */
+	uint64_t not_found_ms;         /* what was just made cannot be found for so long */
+	int64_t clock_skew_ms;         /* of every time we give */
+	bool log_disorder;             /* pages are shuffled and have entries twice */
+	int operation_error_code;      /* google.rpc.Code; of create, patch and delete operations */
+	int64_t operation_error_count; /* how many more; < 0 for ever */
 	int64_t max_jobs;              /* per project and location */
 	struct quota run_quota;        /* requests to /v2/projects/ */
 	struct quota log_read_quota;   /* entries:list */
@@ -51,8 +60,8 @@ json_t *knobs_show(const struct knobs *k);
 /* Members of o replace what they name; all or nothing. */
 int knobs_update(struct knobs *k, const json_t *o, struct err *err);
 
-/* The status to answer instead (0: cut), or -1 to go on. Counts. */
-int knobs_inject(struct knobs *k, const char *method, const char *path);
+/* True: *ret is what shall happen (a copy with borrowed strings, its count not 0). Counts. */
+bool knobs_inject(struct knobs *k, const char *method, const char *path, struct injection *ret);
 /* True if the request fits into the budget, which it then uses. */
 bool quota_take(struct quota *q);
 

@@ -11,6 +11,7 @@
 #include "base/token.h"
 #include "rpc.h"
 #include "schema.h"
+#include "wall.h"
 
 #define PAGE_DEFAULT_ENTRIES 50
 #define PAGE_MAX_ENTRIES 1000
@@ -113,6 +114,20 @@ static json_t *make_token(const char *hash, const struct logs_query *q)
 	return json_string(out);
 }
 
+/* The page backwards, and its first half twice. */
+static json_t *disorder(json_t *entries)
+{
+	size_t n = json_array_size(entries);
+	json_t *out = json_array();
+
+	for (size_t i = n; i-- > 0;)
+		json_array_append(out, json_array_get(entries, i));
+	for (size_t i = 0; i < n / 2; i++)
+		json_array_append(out, json_array_get(entries, i));
+	json_decref(entries);
+	return out;
+}
+
 static json_t *list(struct emulator *emu, const json_t *request, struct rpc_error *e)
 {
 	json_int_t size = json_integer_value(json_object_get(request, "pageSize"));
@@ -143,8 +158,10 @@ static json_t *list(struct emulator *emu, const json_t *request, struct rpc_erro
 	q.projects = (const char *const *)projects.v;
 	q.n_projects = projects.n;
 	q.visible_before_ns = emu->knobs.log_delay_ms
-		? clock_wall_ns() - (int64_t)emu->knobs.log_delay_ms * 1000000 : INT64_MAX;
+		? wall_now_ns() - (int64_t)emu->knobs.log_delay_ms * 1000000 : INT64_MAX;
 	json_t *entries = logs_list(emu->logs, &q, &more);
+	if (emu->knobs.log_disorder)
+		entries = disorder(entries);
 	out = json_object();
 	if (json_array_size(entries))
 		json_object_set(out, "entries", entries);
@@ -229,7 +246,7 @@ static int write_entries(struct emulator *emu, const json_t *request, struct rpc
 {
 	const json_t *entries = json_object_get(request, "entries");
 	size_t n = json_array_size(entries), i;
-	int64_t now = clock_wall_ns();
+	int64_t now = wall_now_ns();
 
 	if (!n || n > WRITE_MAX)
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "entries must have 1 to %d entries", WRITE_MAX);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rpc.h"
+#include "wall.h"
 
 #define INSERT_ID_MAX 64
 
@@ -205,7 +206,7 @@ static struct entry *entry_new(struct logs *l, struct log_source *src, enum log_
 			       const char *p, size_t n)
 {
 	struct entry *e = xmalloc(sizeof *e + n + 1);
-	int64_t now = clock_wall_ns() / 1000 * 1000;
+	int64_t now = wall_now_ns() / 1000 * 1000;
 
 	if (now < l->last_ns) /* the wall clock was set back; lines stay in the order of their reading */
 		now = l->last_ns;
@@ -268,7 +269,7 @@ void logs_add_written(struct logs *l, json_t *entry, size_t bytes, int64_t time_
 	e->written = entry;
 	e->len = (uint32_t)(3 * bytes); /* a tree of small allocations: an estimate */
 	e->time_ns = time_ns;
-	e->receive_ns = clock_wall_ns();
+	e->receive_ns = wall_now_ns();
 	if (!json_object_get(entry, "insertId")) {
 		char id[INSERT_ID_MAX];
 		snprintf(id, sizeof id, "%012" PRIx64 "w%08x", (uint64_t)e->receive_ns / 1000,

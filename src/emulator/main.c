@@ -26,6 +26,7 @@
 #include "net/defer.h"
 #include "store.h"
 #include "task.h"
+#include "wire.h"
 
 #define LOG_ENTRIES_MAX 1000000
 #define LOG_BYTES_MAX (256u << 20)
@@ -38,7 +39,7 @@ struct options {
 
 enum { OPT_LISTEN = 256, OPT_STATE_DIR, OPT_PLAIN, OPT_START_LATENCY, OPT_LOG_DELAY,
        OPT_OPERATION_LATENCY, OPT_SHUTDOWN_GRACE, OPT_ERROR, OPT_QUOTA, OPT_MAX_JOBS, OPT_SECRET,
-       OPT_TOKEN, OPT_SURVIVE, OPT_LOG_LEVEL, OPT_HELP, OPT_VERSION };
+       OPT_TOKEN, OPT_RECORD, OPT_SURVIVE, OPT_LOG_LEVEL, OPT_HELP, OPT_VERSION };
 
 static const struct {
 	struct option option;
@@ -61,6 +62,8 @@ static const struct {
 	{ { "max-jobs", 1, 0, OPT_MAX_JOBS }, "N", "per project and region [1000]" },
 	{ { "shutdown-grace-ms", 1, 0, OPT_SHUTDOWN_GRACE }, "MS",
 	  "SIGTERM to SIGKILL for containers when the emulator ends [1000]" },
+	{ { "record", 1, 0, OPT_RECORD }, "FILE",
+	  "append each request and its answer as a line of JSON [$CLOUDRUN_EMULATOR_RECORD]" },
 	{ { "survive-parent", 0, 0, OPT_SURVIVE }, NULL, "do not end when the calling process does" },
 	{ { "log-level", 1, 0, OPT_LOG_LEVEL }, "LEVEL", "error, warn, info or debug [info]" },
 	{ { "help", 0, 0, OPT_HELP }, NULL, "this text" },
@@ -131,6 +134,7 @@ static int read_option(int opt, const char *arg, struct emulator *emu, struct op
 	case OPT_PLAIN:             strv_add(&emu->plain_hosts, arg); return 0;
 	case OPT_SECRET:            return read_secret(emu, arg, err);
 	case OPT_TOKEN:             return knobs_require_token(k, arg, err);
+	case OPT_RECORD:            return wire_record(emu, arg, err);
 	case OPT_START_LATENCY:     return read_ms(arg, &k->start_latency_ms, err);
 	case OPT_LOG_DELAY:         return read_ms(arg, &k->log_delay_ms, err);
 	case OPT_OPERATION_LATENCY: return read_ms(arg, &k->operation_latency_ms, err);
@@ -174,6 +178,9 @@ static int read_options(int argc, char **argv, struct emulator *emu, struct opti
 		if (read_option(opt, optarg, emu, o, &level, &err) < 0)
 			return usage_error(err.msg);
 	}
+	if (!emu->record && getenv("CLOUDRUN_EMULATOR_RECORD") &&
+	    wire_record(emu, getenv("CLOUDRUN_EMULATOR_RECORD"), &err) < 0)
+		return usage_error(err.msg);
 	if (optind < argc)
 		return usage_error("arguments are not understood");
 	if (strpbrk(emu->state_dir, ":,\\ \n"))
@@ -323,6 +330,8 @@ static void finish(struct emulator *emu)
 	strv_release(&emu->plain_hosts);
 	strv_release(&emu->secrets);
 	umount2(emu->run_dir, MNT_DETACH);
+	if (emu->record)
+		fclose(emu->record);
 	free(emu->run_dir);
 	free(emu->state_dir);
 }

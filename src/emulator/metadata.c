@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/token.h"
+#include "wall.h"
+#include "wire.h"
 
 #define PREFIX "/computeMetadata/v1/"
 #define TOKEN_SECONDS 3599
@@ -27,7 +29,7 @@ long long metadata_project_number(const char *project)
 static void reply_text(struct exchange *x, int status, const char *type, const char *text)
 {
 	exchange_add_header(x, "Metadata-Flavor", "%s", "Google");
-	exchange_reply(x, status, type, text, strlen(text));
+	wire_reply(x, status, type, text, strlen(text));
 }
 
 static void base64url(const char *text, char *out)
@@ -41,7 +43,7 @@ static void base64url(const char *text, char *out)
 static void reply_identity(struct exchange *x, const struct metadata_identity *who)
 {
 	AUTO_FREE char *audience = parse_query(exchange_query(x), "audience");
-	int64_t now = clock_wall_ns() / 1000000000;
+	int64_t now = wall_now_ns() / 1000000000;
 
 	if (!audience || !*audience) {
 		reply_text(x, 400, "text/html", "non-empty audience parameter required");

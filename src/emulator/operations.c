@@ -11,6 +11,7 @@
 #include "jobs.h"
 #include "net/defer.h"
 #include "schema.h"
+#include "wire.h"
 
 #define KEPT_MAX 10000            /* finished ones; then the oldest are forgotten */
 #define WAIT_DEFAULT_MS 30000
@@ -93,6 +94,7 @@ static void waiter_answer(void *p)
 
 static void waiter_left(struct exchange *x, void *p)
 {
+	wire_forget(x);
 	waiter_end(p);
 }
 
@@ -199,11 +201,25 @@ static void attach(struct operation *op, struct execution *e)
 	DL_APPEND2(e->operations, op, exec_prev, exec_next);
 }
 
+/* The knob's error is that of the next create, patch or delete. */
+static void take_injected_error(struct operation *op)
+{
+	struct knobs *k = &op->emu->knobs;
+
+	if (!op->job || !k->operation_error_count || op->error_message)
+		return;
+	if (k->operation_error_count > 0)
+		k->operation_error_count--;
+	op->error_code = k->operation_error_code;
+	op->error_message = xstrdup("Injected by the emulator.");
+}
+
 /* Done at once, after the knob's latency, or when the execution says so. */
 static json_t *launch(struct operation *op)
 {
 	uint64_t latency_ms = op->emu->knobs.operation_latency_ms;
 
+	take_injected_error(op);
 	if (!is_due(op))
 		;
 	else if (latency_ms)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "wire.h"
 
 static const struct {
 	enum rpc_code code;
@@ -56,6 +57,11 @@ enum rpc_code rpc_code_of_http(int status)
 		if (codes[i].http == status)
 			return codes[i].code;
 	return status >= 500 ? RPC_INTERNAL : RPC_FAILED_PRECONDITION;
+}
+
+const char *rpc_status_name(int http_status)
+{
+	return code_name(rpc_code_of_http(http_status));
 }
 
 int rpc_fail(struct rpc_error *e, enum rpc_code code, const char *fmt, ...)
@@ -124,7 +130,7 @@ static void send_json(struct exchange *x, int status, json_t *body)
 	char *text = json_dumps(body, JSON_COMPACT | JSON_PRESERVE_ORDER);
 
 	assert(text);
-	exchange_reply(x, status, "application/json; charset=UTF-8", text, strlen(text));
+	wire_reply(x, status, "application/json; charset=UTF-8", text, strlen(text));
 	free(text);
 	json_decref(body);
 }

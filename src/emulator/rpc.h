@@ -48,6 +48,7 @@ int rpc_bad_json(struct rpc_error *e, const char *field, const char *fmt, ...)
 
 enum rpc_code rpc_code_of_http(int status);
 int rpc_http_status(enum rpc_code code);
+const char *rpc_status_name(int http_status);
 
 void rpc_reply(struct exchange *x, json_t *body);                   /* 200; takes body */
 void rpc_reply_error(struct exchange *x, struct rpc_error *e);      /* releases what e holds */

@@ -9,6 +9,8 @@
 #include "buckets.h"
 #include "rpc.h"
 #include "schema.h"
+#include "wall.h"
+#include "wire.h"
 
 #define PAGE_DEFAULT 1000
 
@@ -21,7 +23,7 @@ static void refuse(struct exchange *x, int status, const char *reason, const cha
 	if (!body) /* a sentence that quotes what is not UTF-8 */
 		body = json_pack("{s:{s:i, s:s}}", "error", "code", status, "message", reason);
 	text = json_dumps(body, JSON_COMPACT);
-	exchange_reply(x, status, "application/json; charset=UTF-8", text, strlen(text));
+	wire_reply(x, status, "application/json; charset=UTF-8", text, strlen(text));
 	free(text);
 	json_decref(body);
 }
@@ -70,7 +72,7 @@ static void insert(struct emulator *emu, struct exchange *x, const char *body, s
 	} else if (bucket_exists(emu, name)) {
 		refuse(x, 409, "conflict", "Your previous request to create the named bucket succeeded and you already own it.");
 	} else {
-		clock_format(clock_wall_ns() / 1000000 * 1000000, 0, now);
+		clock_format(wall_now_ns() / 1000000 * 1000000, 0, now);
 		json_object_set_new(b, "kind", json_string("storage#bucket"));
 		json_object_set_new(b, "id", json_string(name));
 		json_object_set_new(b, "timeCreated", json_string(now));
@@ -144,7 +146,7 @@ static void object(struct emulator *emu, struct exchange *x, const char *bucket,
 		if (bucket_delete_object(emu, bucket, name, &err) < 0)
 			refuse_err(x, &err);
 		else
-			exchange_reply(x, 204, NULL, NULL, 0);
+			wire_reply(x, 204, NULL, NULL, 0);
 		return;
 	}
 	o = strcmp(method, "GET") ? NULL : bucket_object(emu, bucket, name);
@@ -165,7 +167,7 @@ static void bucket(struct emulator *emu, struct exchange *x, const char *name)
 	else if (bucket_remove(emu, name, &err) < 0)
 		refuse_err(x, &err);
 	else
-		exchange_reply(x, 204, NULL, NULL, 0);
+		wire_reply(x, 204, NULL, NULL, 0);
 }
 
 void storage_api_handle(struct emulator *emu, struct exchange *x, const char *body, size_t len)

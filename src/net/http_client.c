@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "net/defer.h"
 
+#define KEPT_MAX 8L /* idle connections; curl alone keeps four times what ever ran at once */
 #define RESPONSE_DEFAULT_MAX (16 * 1024 * 1024)
 #define HEADERS_MAX 200
 #define CONNECT_TIMEOUT_MS 10000L
@@ -30,6 +31,9 @@ struct http_call {
 	struct curl_slist *headers;
 	struct buf body;
 	struct strv response_headers;
+	char *once;              /* a body that may be sent once; ours */
+	const char *once_at;
+	size_t once_left;
 	bool too_large, gave_up;
 	bool paused, resume;     /* by its read or write; to go on in the next round */
 	ssize_t (*read)(void *ctx, void *p, size_t n);
@@ -64,6 +68,7 @@ static void call_free(struct http_call *call)
 	curl_slist_free_all(call->headers);
 	buf_release(&call->body);
 	strv_release(&call->response_headers);
+	free(call->once);
 	free(call);
 }
 
@@ -267,6 +272,17 @@ static size_t on_read(char *p, size_t size, size_t n, void *ctx)
 	return got == 0 ? CURL_READFUNC_PAUSE : CURL_READFUNC_ABORT;
 }
 
+static size_t read_once(char *p, size_t size, size_t n, void *ctx)
+{
+	struct http_call *call = ctx;
+	size_t len = size * n < call->once_left ? size * n : call->once_left;
+
+	memcpy(p, call->once_at, len);
+	call->once_at += len;
+	call->once_left -= len;
+	return len;
+}
+
 static size_t pass_on(struct http_call *call, const char *p, size_t n)
 {
 	int r;
@@ -295,6 +311,7 @@ struct http_client *http_client_new(uv_loop_t *loop)
 	uv_timer_init(loop, c->timer);
 	c->timer->data = c;
 	c->multi = curl_multi_init();
+	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, KEPT_MAX);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_watch);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -382,6 +399,18 @@ static void set_body(struct http_call *call, const struct http_call_options *opt
 		curl_easy_setopt(call->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1); /* pausing is sound there */
 		curl_easy_setopt(call->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)opt->body_len);
 		curl_easy_setopt(call->easy, CURLOPT_READFUNCTION, on_read);
+		curl_easy_setopt(call->easy, CURLOPT_READDATA, call);
+		call->headers = curl_slist_append(call->headers, "Expect:");
+		return;
+	}
+	if (opt->once) { /* a body that curl cannot rewind is not sent again */
+		assert(has_body);
+		call->once = xstrndup(opt->body, opt->body_len);
+		call->once_left = opt->body_len;
+		call->once_at = call->once;
+		curl_easy_setopt(call->easy, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(call->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)opt->body_len);
+		curl_easy_setopt(call->easy, CURLOPT_READFUNCTION, read_once);
 		curl_easy_setopt(call->easy, CURLOPT_READDATA, call);
 		call->headers = curl_slist_append(call->headers, "Expect:");
 		return;

@@ -217,6 +217,10 @@ static const struct {
 	{LAUNCH_NEW, 0, 1, 0, {"POST run", 400, pending, 1, 0}, "POST jobs, POST run, GET operation, POST run", NULL, true},
 	{LAUNCH_NEW, 0, 1, 0, {"POST run", 400, pending, 2, 0}, "POST jobs, POST run, GET operation, POST run, DELETE", "not ready", false},
 	{LAUNCH_NEW, 0, 0, 0, {"POST run", 400, pending, 1, 0}, "POST jobs, POST run, DELETE", "not ready", false},
+	/* What was just made is not found at once. */
+	{LAUNCH_NEW, 0, 0, 0, {"POST run", 404, sentence, 1, 0}, "POST jobs, POST run, POST run", NULL, true},
+	{LAUNCH_NEW, 0, 0, 0, {"POST run", 404, sentence, -1, 0}, "POST jobs, POST run, POST run, POST run, POST run, DELETE",
+	 "run the Cloud Run job: Google's sentence.", false},
 	/* A run of what the job was before the patch. */
 	{LAUNCH_AGAIN, 1, 0, 1, {0}, "PATCH, POST run, GET operation, DELETE execution, POST run", NULL, true},
 	/* The rate: refused before it had any effect. */

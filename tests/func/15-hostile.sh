@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# Google on a bad day: refusals, stalls, half-written and lost answers, operations that fail, times that are wrong.
+# Nothing is lost, nothing is left behind, and the client gets a sentence.
+. "$(dirname "$0")/lib.sh"
+[ "$ENGINE" = gateway ] || exit 0
+export SOCKERLESS_CALL_TIMEOUT=6s SOCKERLESS_POLL_INTERVAL=300ms
+complaints_expected="job is left behind .*Injected by the emulator" # lib.sh reads it
+engine_start busybox
+API=$(local_json emulator)
+JOBS=$API/v2/projects/sockerless-local/locations/us-central1/jobs
+
+knobs() { curl -sSf -m 10 -d "$1" "$API/emulator/v1/knobs" >/dev/null; }
+faults() { knobs "$(jq -cn '{errors: $ARGS.positional}' --jsonargs "$@")"; }
+calm() { knobs '{"errors":[],"notFoundMs":0,"clockSkewMs":0,"logDisorder":false,"logDelayMs":0,"operationLatencyMs":0,
+	"operationError":{"count":0},"quota":{"run":0,"logRead":0}}'; }
+n_jobs() { curl -sSf -m 10 "$JOBS?pageSize=100" | jq '.jobs // [] | length'; }
+no_jobs() { [ "$(n_jobs)" = 0 ]; }
+used_up() { # all that was to go wrong has
+	[ "$(curl -sSf -m 10 "$API/emulator/v1/knobs" | jq '[.errors[] | select(.count > 0)] | length')" = 0 ]
+}
+nothing_left_at_google() {
+	calm
+	until_true 10 no_jobs
+	eq '' "$(docker ps -aq)" 'containers'
+}
+
+# What a case that failed has left is not the next one's fault.
+fresh() {
+	calm
+	docker ps -aq | xargs -r "$DOCKER" rm -f
+	until_true 10 no_jobs
+} >/dev/null 2>&1
+
+# A whole life of a container: its output, its exec, its end, its removal.
+life() {
+	eq 'one two' "$(docker run --name once busybox sh -c 'echo one; echo two; exit 7' 2>"$T/err" | xargs; exit "${PIPESTATUS[0]}")" ||
+		fail "$(cat "$T/err")"
+	eq 7 "$(state once ExitCode)"
+	eq 'one two' "$(docker logs once | xargs)"
+	docker start -a once >"$T/again" 2>&1 || true
+	eq 'one two one two' "$(docker logs once | xargs)"
+	docker rm once
+	docker run -d --name long busybox sh -c 'trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.05; done'
+	until_true 10 log_has long up
+	eq hi "$(docker exec long echo hi)"
+	docker stop long
+	eq 3 "$(state long ExitCode)"
+	eq 'up bye' "$(docker logs long | xargs)"
+	docker rm long
+	docker run --rm busybox true
+	nothing_left_at_google
+}
+
+under() { # fault...
+	fresh
+	faults "$@"
+	life
+}
+t "a quiet day" life
+
+t "429 with Retry-After on every kind of call, once" under \
+	'{"method":"POST","path":"/jobs","status":429,"retryAfter":1}' '{"method":"POST","path":":run","status":429,"retryAfter":1}' \
+	'{"method":"DELETE","status":429,"retryAfter":1}' '{"method":"PATCH","status":429,"retryAfter":1}'
+t "503 on every kind of call" under '{"method":"POST","path":"/jobs","status":503,"count":2}' \
+	'{"method":"GET","status":503,"count":5}' '{"method":"DELETE","status":503,"count":3}' '{"method":"PATCH","status":503}'
+t "connections are cut before the request has an effect" under '{"path":"/jobs","status":0,"count":1}' \
+	'{"method":"DELETE","status":0,"count":2}' '{"method":"PATCH","status":0}' '{"method":"POST","path":":run","status":0}'
+t "connections are cut after the request had its effect" under '{"method":"POST","path":"/jobs","status":0,"after":true}' \
+	'{"method":"POST","path":":run","status":0,"after":true,"count":2}' '{"method":"PATCH","status":0,"after":true}' \
+	'{"method":"DELETE","status":0,"after":true,"count":3}'
+t "503 after the request had its effect" under '{"method":"POST","path":"/jobs","status":503,"after":true}' \
+	'{"method":"POST","path":":run","status":503,"after":true,"count":2}' '{"method":"DELETE","status":503,"after":true,"count":2}'
+t "answers stop in the middle" under '{"method":"POST","path":"/jobs","half":true}' '{"method":"POST","path":":run","half":true,"count":2}' \
+	'{"method":"PATCH","half":true}' '{"method":"DELETE","half":true,"count":2}' '{"method":"GET","half":true,"count":4}'
+t "answers stall for longer than a try lasts" under '{"method":"POST","path":"/jobs?","stallMs":30000}' \
+	'{"method":"POST","path":"/jobs","stallMs":30000}' '{"method":"DELETE","stallMs":30000}' '{"method":"GET","stallMs":30000}'
+
+not_found() {
+	fresh
+	knobs '{"notFoundMs":700}'
+	life
+}
+t "404 for what was just made" not_found
+
+slow_operations() {
+	fresh
+	knobs '{"operationLatencyMs":1500}'
+	life
+}
+t "operations that take their time" slow_operations
+
+skewed() {
+	fresh
+	knobs "{\"clockSkewMs\":$1}"
+	life
+}
+t "Google's clock is 20 minutes ahead" skewed 1200000
+t "Google's clock is 20 minutes behind" skewed -1200000
+
+leftover() {
+	fresh
+	docker create --name left busybox echo hi >/dev/null
+	local id
+	id=$(docker inspect -f '{{.Id}}' left)
+	curl -sSf -m 10 -d "{\"annotations\":{\"sockerless_container_id\":\"$id\"},\"template\":{\"template\":{\"containers\":[{\"image\":\"x\"}]}}}" \
+		"$JOBS?jobId=sockerless-${id:0:12}" >/dev/null
+	eq hi "$(docker start -a left)"
+	docker rm left
+	nothing_left_at_google
+}
+t "409: the job that a start left which was cut short" leftover
+
+# ---- what cannot succeed ----------------------------------------------------------------------------
+
+refused_with() { # sentence fault...
+	local text rc=0 sentence=$1
+	shift
+	fresh
+	faults "$@"
+	text=$(docker run --name refused busybox true 2>&1) || rc=$?
+	eq 125 $rc "status; $text"
+	has "$text" "$sentence"
+	is_state refused created
+	calm
+	until_true 10 no_jobs
+	docker start refused # another day
+	docker rm -f refused
+	nothing_left_at_google
+}
+t "denied: Google's sentence, nothing is left" refused_with 'create the Cloud Run job: Injected by the emulator.' \
+	'{"method":"POST","path":"/jobs","status":403}'
+t "a run that is refused: Google's sentence, the job is gone" refused_with 'run the Cloud Run job: Injected by the emulator.' \
+	'{"method":"POST","path":":run","status":403}'
+t "a quota that stays used up: Google's sentence" refused_with 'Injected by the emulator.' '{"method":"POST","path":":run","status":429,"count":-1}'
+t "Google is down for creation: its sentence" refused_with 'create the Cloud Run job: ' '{"method":"POST","path":"/jobs","status":503,"count":-1}'
+t "every answer to a run is lost, and it has no effect" refused_with 'run the Cloud Run job: ' '{"method":"POST","path":":run","status":0,"count":-1}'
+
+bad_image() {
+	fresh
+	local text rc=0
+	docker create --name bad busybox true >/dev/null
+	docker image inspect busybox >/dev/null
+	knobs '{"operationError":{"code":5}}'
+	faults '{"method":"POST","path":":run","status":400}'
+	text=$(docker start bad 2>&1) || rc=$?
+	eq 1 $rc "status; $text"
+	has "$text" 'create the Cloud Run job: Injected by the emulator.'
+	docker rm bad
+	nothing_left_at_google
+}
+t "a job's operation that fails: its sentence" bad_image
+
+failed_delete() {
+	fresh
+	docker run -d --name doomed busybox sleep 1000 >/dev/null
+	faults '{"method":"DELETE","status":403,"count":1}'
+	docker rm -f doomed
+	eq '' "$(docker ps -aq)"
+	calm
+	grep -q 'job is left behind' "$T/engine.log"
+	eq 1 "$(n_jobs)"
+	curl -sSf -m 10 -X DELETE "$(curl -sSf "$JOBS" | jq -r --arg a "$API/v2/" '$a + .jobs[0].name')" >/dev/null
+	nothing_left_at_google
+}
+t "a job that may not be deleted is named in the log, the container is gone" failed_delete
+
+lost_agent() {
+	fresh
+	docker run -d --name lost busybox sh -c 'echo up; sleep 1; exit 9' >/dev/null
+	faults '{"method":"GET","status":503,"count":3}' '{"method":"GET","half":true}'
+	eq 9 "$(docker wait lost)"
+	docker rm lost
+	nothing_left_at_google
+}
+t "wait gets the exit code while Google cannot be asked" lost_agent
+
+mixed() {
+	local i pids=()
+	fresh
+	knobs '{"notFoundMs":150,"operationLatencyMs":200,"clockSkewMs":-90000}'
+	faults '{"method":"POST","path":"/jobs","status":503,"count":4}' '{"method":"POST","path":":run","status":0,"after":true,"count":4}' \
+		'{"method":"GET","path":"/executions","status":429,"count":6,"retryAfter":1}' '{"method":"POST","path":"/jobs","half":true,"count":3}' \
+		'{"method":"DELETE","status":0,"after":true,"count":4}' '{"method":"POST","path":"/jobs","stallMs":30000,"count":1}'
+	for i in 1 2 3 4; do
+		docker run --name mix$i busybox sh -c "seq 2000; exit $i" >"$T/mix$i" 2>"$T/mix$i.err" &
+		pids+=($!)
+	done
+	for i in 1 2 3 4; do
+		local rc=0
+		wait "${pids[i - 1]}" || rc=$?
+		eq $i $rc "exit code; $(cat "$T/mix$i.err")"
+		eq "$(seq 2000 | sha256sum)" "$(sha256sum <"$T/mix$i")" "output $i; $(wc -l <"$T/mix$i") lines; $(cat "$T/mix$i.err")"
+	done
+	docker rm -f mix1 mix2 mix3 mix4 >/dev/null
+	nothing_left_at_google
+}
+t "all of it at once, four containers" mixed
+
+finish
