@@ -42,4 +42,7 @@ request_handler exec_create, exec_start, exec_inspect, exec_resize;
 /* admin.c */
 request_handler admin_health, admin_agents, admin_cut;
 
+/* orphans.c */
+request_handler orphan_list, orphan_remove, orphan_adopt;
+
 #endif

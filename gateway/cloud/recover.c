@@ -171,8 +171,8 @@ static void look_for_twin(struct recovery *r, json_t *job, const struct job_iden
 	if (who->gateway && strcmp(who->gateway, g->home_id) != 0 && at && clock_parse(at, &created_ns) == 0 &&
 	    created_ns > g->started_ns) {
 		json_object_set_new(r->told, who->job, json_true());
-		log_error("another gateway uses this instance's name: set SOCKERLESS_GCR_INSTANCE to a name of its own for each",
-			  "instance=%s job=%s", g->config->instance, who->job);
+		log_warn("another gateway uses this instance's name: set SOCKERLESS_GCR_INSTANCE to a name of its own for each",
+			 "instance=%s job=%s", g->config->instance, who->job);
 	} else if (!who->predecessors && at && clock_parse(at, &created_ns) == 0 && created_ns < r->listed_ns - 60 * 1000000000LL) {
 		json_object_set_new(r->told, who->job, json_true());
 		log_warn("a job belongs to no container known here; see sockerlessctl orphans", "job=%s", who->job);

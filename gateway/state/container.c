@@ -780,6 +780,9 @@ int container_check_process(const struct container *c, struct err *err)
 {
 	if (!container_is_running(c))
 		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	if (c->foreign)
+		return err_set(err, ERR_CONFLICT, "Container %s was made by another backend: its processes cannot be reached from here",
+			       c->id);
 	if (c->restarting)
 		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
 	return 0;

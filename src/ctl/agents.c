@@ -9,25 +9,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "table.h"
 
 #define AGENTS_PATH "/internal/v1/agents"
-#define CELL_MAX 64
-
-/* How a value becomes a cell. */
-static void as_text(json_t *v, char *out, size_t n)
-{
-	const char *s = json_string_value(v);
-
-	if (json_is_integer(v))
-		snprintf(out, n, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-	else
-		snprintf(out, n, "%s", s && *s ? s : "-");
-}
-
-static void as_short_id(json_t *v, char *out, size_t n)
-{
-	as_text(v, out, n < 13 ? n : 13);
-}
 
 static void as_link_state(json_t *v, char *out, size_t n)
 {
@@ -59,56 +43,19 @@ static void as_bytes(json_t *v, char *out, size_t n)
 	snprintf(out, n, u ? "%.1f%s" : "%.0f%s", bytes, units[u]);
 }
 
-static const struct column {
-	const char *title, *key;
-	void (*format)(json_t *v, char *out, size_t n);
-	bool right;
-} columns[] = {
-	{"CONTAINER", "id", as_short_id, false},
-	{"NAME", "name", as_text, false},
-	{"EXECUTION", "execution", as_text, false},
+static const struct column columns[] = {
+	{"CONTAINER", "id", table_short_id, false},
+	{"NAME", "name", table_text, false},
+	{"EXECUTION", "execution", table_text, false},
 	{"STATE", "up", as_link_state, false},
 	{"RTT", "rtt_us", as_duration, true},
-	{"STREAMS", "streams", as_text, true},
+	{"STREAMS", "streams", table_text, true},
 	{"IN", "bytes_in", as_bytes, true},
 	{"OUT", "bytes_out", as_bytes, true},
-	{"RESUMES", "resumes", as_text, true},
-	{"PEER", "peer", as_text, false},
+	{"RESUMES", "resumes", table_text, true},
+	{"PEER", "peer", table_text, false},
 };
 #define N_COLUMNS (sizeof(columns) / sizeof(*columns))
-
-static void print_row(const int width[N_COLUMNS], char cells[N_COLUMNS][CELL_MAX])
-{
-	for (size_t i = 0; i < N_COLUMNS; i++) {
-		bool last = i + 1 == N_COLUMNS;
-		int w = last ? 0 : width[i];
-
-		printf(columns[i].right ? "%*s%s" : "%-*s%s", w, cells[i], last ? "\n" : "  ");
-	}
-}
-
-static void print_table(json_t *list)
-{
-	size_t n = json_array_size(list) + 1;
-	char (*cells)[N_COLUMNS][CELL_MAX] = xcalloc(n, sizeof(*cells));
-	int width[N_COLUMNS] = {0};
-
-	for (size_t row = 0; row < n; row++)
-		for (size_t i = 0; i < N_COLUMNS; i++) {
-			char *cell = cells[row][i];
-			json_t *agent = row ? json_array_get(list, row - 1) : NULL;
-
-			if (agent)
-				columns[i].format(json_object_get(agent, columns[i].key), cell, CELL_MAX);
-			else
-				snprintf(cell, CELL_MAX, "%s", columns[i].title);
-			if ((int)strlen(cell) > width[i])
-				width[i] = (int)strlen(cell);
-		}
-	for (size_t row = 0; row < n; row++)
-		print_row(width, cells[row]);
-	free(cells);
-}
 
 int command_agents(const struct client *c, int argc, char **argv, struct err *err)
 {
@@ -123,7 +70,7 @@ int command_agents(const struct client *c, int argc, char **argv, struct err *er
 		json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
 		putchar('\n');
 	} else if (json_is_array(answer)) {
-		print_table(answer);
+		table_print(answer, columns, N_COLUMNS);
 	} else {
 		json_decref(answer);
 		err_set(err, ERR_UPSTREAM, "%s answered no list of agents", c->host);

@@ -11,6 +11,8 @@ static const struct command {
 	int (*run)(const struct client *c, int argc, char **argv, struct err *err);
 } commands[] = {
 	{"agents", "agents [--json]", "list the tunnels to agents in running containers", command_agents},
+	{"orphans", "orphans [--json] [--remove JOB [--force]] [--adopt JOB]",
+	 "list the jobs that no container here stands for; remove one, make one a container", command_orphans},
 	{"tunnel", "tunnel kill CONTAINER", "cut one tunnel's connection; the agent resumes", command_tunnel},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -19,7 +21,8 @@ static void print_help(FILE *f)
 {
 	fprintf(f, "usage: sockerlessctl [-H ADDRESS] COMMAND\n\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(f, "  %-24s %s\n", commands[i].usage, commands[i].help);
+		fprintf(f, "  %-24s%s%s\n", commands[i].usage, strlen(commands[i].usage) > 24 ? "\n                           " : " ",
+			commands[i].help);
 	fprintf(f, "\n  -H, --host ADDRESS       unix:///path or tcp://host:port; default $DOCKER_HOST, else\n"
 		"                           " CLIENT_DEFAULT_HOST "\n"
 		"  --help, --version\n\n"
