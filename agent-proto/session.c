@@ -1314,6 +1314,7 @@ static int next_data(struct session *s, struct frame_out *ret, struct stream *st
 static int next_frame(struct session *s, struct frame_out *ret)
 {
 	struct stream *st;
+	bool control;
 
 	if (s->greeting_due) {
 		s->greeting_due = false;
@@ -1326,18 +1327,17 @@ static int next_frame(struct session *s, struct frame_out *ret)
 		buf_consume(&s->greeting, s->greeting.len); /* it has been copied by now */
 	if (next_link_message(s, ret) || next_ack(s, ret))
 		return 1;
-	if (tx_sendable(s->control_tx))
-		return emit_data(s, ret, s->control_tx, FRAME_DATA_MAX);
-	if (next_reset(s, ret))
+	control = tx_sendable(s->control_tx);
+	if (!control && next_reset(s, ret))
 		return 1;
-	st = pick(s);
+	st = control ? s->control_tx : pick(s);
 	if (!st)
 		return 0;
 	if (s->later) { /* since bytes go out anyway */
 		flush_later(s);
 		return next_ack(s, ret);
 	}
-	return next_data(s, ret, st);
+	return control ? emit_data(s, ret, st, FRAME_DATA_MAX) : next_data(s, ret, st);
 }
 
 int session_next_frame(struct session *s, struct frame_out *ret, uint64_t now_ms)

@@ -17,6 +17,7 @@
 
 #define CHALLENGE_MS 2000
 #define DUPLICATE_RETRY_MS 30000
+#define FORMER_RETRY_MS 50
 
 #define RETRY_SPREAD_MS 100
 #define AGENTS_AT_ONCE 100 /* so many new links each RETRY_SPREAD_MS at most, as far as agents heed it */
@@ -232,6 +233,12 @@ static int let_in(struct registry *r, struct container *c, struct link *l, const
 		return attach_new(r, c, l, h, err);
 	if (!memcmp(tunnel_boot_id(t), h->boot_id, BOOT_ID_LEN))
 		return attach_again(r, c, l, h, out, err);
+	if (h->execution && strcmp(tunnel_execution(t), h->execution) != 0) { /* a new run's */
+		if (tunnel_is_up(t))
+			return refuse(WELCOME_RETRY, FORMER_RETRY_MS, "the former run's agent is leaving", out, err);
+		registry_drop(r, c);
+		return attach_new(r, c, l, h, err);
+	}
 	if (h->task_attempt < tunnel_attempt(t))
 		return refuse(WELCOME_SUPERSEDED, 0, "a later attempt has taken over", out, err);
 	if (h->task_attempt == tunnel_attempt(t) && tunnel_is_up(t))

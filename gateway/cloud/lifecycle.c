@@ -537,6 +537,8 @@ static void on_agent_lost(void *ctx, struct container *c)
 		else if (s)
 			slot_hang_up(s);
 	}
+	if (s && s->start)
+		start_agent_lost(s->start);
 	if (s && s->removal)
 		removal_agent_left(s->removal);
 	else if (s)

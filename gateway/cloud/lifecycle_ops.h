@@ -58,6 +58,7 @@ int start_begin(struct slot *s, struct container *c, struct err *err);
 void start_resume(struct slot *s, struct container *c);        /* recover: the execution exists already */
 struct lifecycle_wait **start_waits(struct start *st);
 void start_agent_up(struct start *st, struct container *c);
+void start_agent_lost(struct start *st);
 void start_abort(struct start *st, const char *sentence);
 void start_main_exited(struct start *st, struct container *c, const struct exit_status *status);
 

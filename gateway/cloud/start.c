@@ -29,6 +29,7 @@
 #include "state/network.h"
 
 #define EARLY_END_GRACE_MS 3000   /* an execution that ended may still have its agent's last words on the way */
+#define LEAVE_GRACE_MS 2000       /* to the former run's agent, from the launch on */
 #define FIRST_LOOK_MS 125
 #define NOT_FOUND_GRACE_MS 10000 /* what was just made is not always found at once */
 
@@ -50,6 +51,7 @@ struct start {
 	struct timer *poll;
 	uint64_t poll_ms;                  /* doubles up to SOCKERLESS_POLL_INTERVAL */
 	uint64_t running_since_ms, ended_since_ms, missing_since_ms;
+	bool leaving;                      /* the former run's agent; poll is its deadline */
 	bool joined;                       /* the job is another container's (shared_task.h) */
 	bool finished;
 	struct lifecycle_wait *waits;
@@ -142,6 +144,12 @@ void start_abort(struct start *st, const char *sentence)
 		fail(st, 137, &why);
 	else
 		start_end(st, &why);
+}
+
+/* The agent that is connected is that of the run before. */
+static bool is_former(const struct start *st, const struct container *c)
+{
+	return st->former && c->tunnel && strcmp(tunnel_execution(c->tunnel), st->former) == 0;
 }
 
 /* ---- BUCKET, INJECT, LAUNCH -------------------------------------------------------------------------------- */
@@ -264,18 +272,44 @@ static void on_no_agent(void *ctx, bool ok)
 	struct err err = { 0 };
 
 	st->agent = NULL;
-	if (ok)
-		return; /* start_agent_up has been or will be told */
+	if (ok) {
+		start_agent_up(st, slot_container(st->slot)); /* perhaps it is there already */
+		return;
+	}
 	err_set(&err, ERR_TIMEOUT, "the container has not started within %lld s (SOCKERLESS_START_TIMEOUT)",
 		(long long)gateway_of(st)->config->start_timeout_ms / 1000);
 	fail(st, 128, &err);
 }
 
+static void hang_up_on_former(struct slot *s, struct container *c)
+{
+	registry_drop(s->l->g->registry, c);
+	slot_hang_up(s);
+}
+
+static void former_is_gone(void *ctx)
+{
+	struct start *st = ctx;
+	struct container *c = slot_container(st->slot);
+
+	st->poll = NULL;
+	st->leaving = false;
+	if (!c->tunnel || is_former(st, c))
+		hang_up_on_former(st->slot, c);
+	await_agent(st);
+}
+
 static void await_agent(struct start *st)
 {
 	struct gateway *g = gateway_of(st);
+	struct container *c = slot_container(st->slot);
 
 	st->step = AWAIT_AGENT;
+	if (is_former(st, c)) { /* it has been told to leave; hung up on before it has, it would call again */
+		st->leaving = true;
+		st->poll = timer_start(g->loop, tunnel_is_up(c->tunnel) ? LEAVE_GRACE_MS : 0, former_is_gone, st);
+		return;
+	}
 	st->agent = registry_wait(g->registry, st->slot->id, (uint64_t)g->config->start_timeout_ms, on_no_agent, st);
 	poll_again(st);
 }
@@ -405,14 +439,26 @@ static void prepare(struct start *st, struct container *c)
 	st->prepare = prepare_begin(g, c, on_prepared, st);
 }
 
+void start_agent_lost(struct start *st)
+{
+	if (!st->leaving)
+		return;
+	timer_cancel(&st->poll);
+	st->poll = timer_start(gateway_of(st)->loop, 0, former_is_gone, st);
+}
+
 void start_agent_up(struct start *st, struct container *c)
 {
 	uint32_t pid;
 	int64_t started_ns;
 
 	/* A main process that could not be run is reported by start_main_exited. */
-	if (!learn_execution(st, c) || st->step < AWAIT_AGENT || !c->tunnel)
+	if (is_former(st, c) || !learn_execution(st, c) || st->step < AWAIT_AGENT || !c->tunnel)
 		return;
+	if (st->leaving) {
+		start_agent_lost(st);
+		return;
+	}
 	if (tunnel_main_started(c->tunnel, &pid, &started_ns))
 		started(st, c, pid, started_ns);
 	else if (c->hold && st->step == AWAIT_AGENT)
@@ -424,7 +470,7 @@ void start_main_exited(struct start *st, struct container *c, const struct exit_
 {
 	struct err err = { 0 };
 
-	if (!learn_execution(st, c))
+	if (is_former(st, c) || !learn_execution(st, c))
 		return;
 	if (!status->error || status->started_ns) { /* an error besides: a later run could not be started */
 		started(st, c, 0, status->started_ns);
@@ -497,6 +543,15 @@ static int join(struct slot *s, struct container *c, struct err *err)
 	return 0;
 }
 
+/* An agent that stays for an ended run's files leaves while the next one is launched. */
+static void send_off(struct container *c)
+{
+	struct err err;
+
+	if (c->tunnel && tunnel_leave(c->tunnel, &err) < 0)
+		log_warn("an agent is not told to leave", "container=%.12s error=\"%s\"", c->id, err.msg);
+}
+
 static void begin_launch(void *ctx)
 {
 	struct start *st = ctx;
@@ -522,8 +577,10 @@ int start_begin(struct slot *s, struct container *c, struct err *err)
 		return -1;
 	if (network_shared_with(c))
 		return join(s, c, err);
-	registry_drop(s->l->g->registry, c);
-	slot_hang_up(s); /* on the former run's agent */
+	if (former)
+		send_off(c);
+	if (!former || !c->tunnel)
+		hang_up_on_former(s, c);
 	if (container_set_starting(c, token, err) < 0)
 		return -1;
 	if (shared_task_stage(s->l, c, err) < 0) {

@@ -79,6 +79,20 @@ restarts() {
 }
 t "restart gives a new run" restarts
 
+former_leaves() {
+	gateway_only
+	docker run -d --name former busybox sleep 1000
+	docker restart -t 0 former
+	docker restart -t 0 former
+	docker rm -f former
+	docker run -d --name former busybox true
+	docker start former
+	sleep 2 # an agent that was hung up on would call again
+	docker rm -f former
+	! grep 'agent refused' "$T/engine.log" || fail "a former run's agent went on calling"
+}
+t "a former run's agent leaves before the next run" former_leaves
+
 started_again() {
 	docker create --name twice busybox sh -c 'echo hello; exit 4'
 	status 4 docker start -a twice
