@@ -12,6 +12,7 @@
 #   make bench      ratios against a real dockerd, in the same run
 #   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
 #   make fuzz       libFuzzer on every parser, FUZZ_SECONDS each
+#   make man        docs/sockerless-gateway.8, from the table of settings
 #   make clean      remove build/
 #
 # Knobs: SAN=address,undefined (or thread)   V=1 shows commands   O=build  WERROR=1
@@ -205,6 +206,10 @@ $(PACKAGE): $(PROGRAMS) $(AGENT_IMAGE) $(wildcard deploy/*)
 	$(Q)echo "  PACKAGE $@"; rm -rf $(O)/package && deploy/install.sh $(B) $(abspath $(O)/package) $(PREFIX) $(SYSCONFDIR) >$(O)/package.log && \
 	tar -C $(O)/package --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -c . | gzip -n >$@
 
+# The settings' page, from the table that the program reads them by.
+man: $(B)/bin/sockerless-gateway
+	$(Q)$< --man >docs/sockerless-gateway.8.new && mv docs/sockerless-gateway.8.new docs/sockerless-gateway.8
+
 deps:
 	deploy/install-deps.sh
 
@@ -214,5 +219,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit install package help clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients
+.PHONY: all unit install package help man clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)

@@ -26,6 +26,7 @@ put() { # mode source path
 for program in sockerless-gateway sockerlessctl sockerless-agent cloudrun-emulator; do
 	put 755 "$build/bin/$program" "$prefix/bin/$program"
 done
+put 644 "$here/../docs/sockerless-gateway.8" "$prefix/share/man/man8/sockerless-gateway.8"
 # Found by --local beside the programs, and pushed from here to a registry.
 image=$prefix/share/sockerless/agent-image
 rm -rf "$dest${image:?}"

@@ -1,4 +1,4 @@
-/* config - every setting of the daemon in one table: parser, --help and the manual come from it.
+/* config - every setting of the daemon in one table (config_settings.c): parser, --help and man page come from it.
  * The environment is read first, flags win. Bad values are refused at start with the name, the value
  * and the rule. Names of the predecessor are kept. */
 #ifndef GATEWAY_CONFIG_H
@@ -69,7 +69,10 @@ struct config {
 
 /* 0 = go on; 1 = --help or --version was answered; -1 = err says what is wrong (exit status 2). */
 int config_load(struct config *c, int argc, char **argv, struct err *err);
+/* A line for each SOCKERLESS_ variable that is no setting: a slip of the pen, or the predecessor's. Names only. */
+void config_warn_unknown(void);
 void config_release(struct config *c);
 void config_print_help(FILE *f);
+void config_print_man(FILE *f); /* docs/sockerless-gateway.8 */
 
 #endif

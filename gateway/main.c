@@ -358,6 +358,7 @@ int main(int argc, char **argv)
 		return rc < 0 ? EXIT_USAGE : 0;
 	}
 	log_init("sockerless-gateway", p.config.log_level);
+	config_warn_unknown();
 	signal(SIGPIPE, SIG_IGN);
 	raise_fd_limit();
 	uv_loop_init(&loop);

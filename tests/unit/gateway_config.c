@@ -3,7 +3,7 @@
 #include <criterion/redirect.h>
 #include <string.h>
 
-#include "config.h"
+#include "config_settings.h"
 
 static struct config c;
 static struct err err;
@@ -11,20 +11,9 @@ static struct err err;
 static void setup(void)
 {
 	/* Whatever the one who runs the tests has set is not ours. */
-	static const char *const names[] = {
-		"GCR_PROJECT", "GCR_REGION", "GCR_VPC_CONNECTOR", "GCR_SERVICE_ACCOUNT", "GCR_LOG_ID", "ENDPOINT_URL",
-		"GCR_AGENT_IMAGE", "AGENT_MODE", "AGENT_PATH", "GCR_AGENT_TOKEN", "CALLBACK_URL", "CALLBACK_ADDR",
-		"CALLBACK_CERT", "CALLBACK_KEY", "AGENT_ADDRESS", "POLL_INTERVAL", "AGENT_TIMEOUT", "START_TIMEOUT",
-		"LOG_TIMEOUT", "CALL_TIMEOUT", "GCR_START_TOKEN", "TASK_TIMEOUT", "ADDR", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "HUB_MIRROR",
-		"PLAIN_REGISTRIES", "DATA_DIR", "GCR_NETWORK_TAGS", "GCR_VPC_EGRESS", "GCR_CPU", "GCR_MEMORY", "GCR_GPU",
-		"GCR_VOLUME_BUCKET", "BINDS", "GCR_IMAGE_REPOSITORY", "AGENT_BINARY", "PRIVATE_HOSTS",
-	};
-	char name[64];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(name, sizeof(name), "SOCKERLESS_%s", names[i]);
-		unsetenv(name);
-	}
+	for (size_t i = 0; i < config_settings_n; i++)
+		if (config_settings[i].env)
+			unsetenv(config_settings[i].env);
 	err = (struct err){0};
 }
 
@@ -128,11 +117,11 @@ Test(config, each_variable_reaches_its_field)
 		{"SOCKERLESS_AGENT_ADDRESS", "[::1]:9111", "[::1]:9111", &c.agent_address},
 		{"SOCKERLESS_CALLBACK_URL", "https://g.example:9112/", "https://g.example:9112", &c.callback_url},
 		{"SOCKERLESS_CALLBACK_ADDR", "0.0.0.0:0", "0.0.0.0:0", &c.callback_listen},
-		{"SOCKERLESS_CALLBACK_CERT", "/c", "/c", &c.callback_cert},
-		{"SOCKERLESS_CALLBACK_KEY", "/k", "/k", &c.callback_key},
-		{"SOCKERLESS_TLS_CERT", "/tc", "/tc", &c.tls_cert},
-		{"SOCKERLESS_TLS_KEY", "/tk", "/tk", &c.tls_key},
-		{"SOCKERLESS_TLS_CLIENT_CA", "/ca", "/ca", &c.tls_client_ca},
+		{"SOCKERLESS_CALLBACK_CERT", "/etc/passwd", "/etc/passwd", &c.callback_cert},
+		{"SOCKERLESS_CALLBACK_KEY", "/etc/group", "/etc/group", &c.callback_key},
+		{"SOCKERLESS_TLS_CERT", "/etc/hosts", "/etc/hosts", &c.tls_cert},
+		{"SOCKERLESS_TLS_KEY", "/etc/hostname", "/etc/hostname", &c.tls_key},
+		{"SOCKERLESS_TLS_CLIENT_CA", "/etc/passwd", "/etc/passwd", &c.tls_client_ca},
 		{"SOCKERLESS_HUB_MIRROR", "m.example:5000/hub/", "m.example:5000/hub", &c.hub_mirror},
 		{"SOCKERLESS_DATA_DIR", "/var/x", "/var/x", &c.state_dir},
 	};
@@ -162,38 +151,146 @@ Test(config, each_variable_reaches_its_field)
 	config_release(&c);
 }
 
+/* Every variable that has a rule, with the values on both sides of it. */
+static const struct {
+	const char *name, *value, *rule;
+} bad[] = {
+#define NAME "want lower-case letters, digits and dashes only"
+#define CPUS "want a whole number of CPUs from 1 to 8"
+#define MEMORY "want a size from 512MiB to 32GiB"
+#define BUCKET "want BUCKET[/PREFIX], the bucket in lower-case letters, digits, dashes, dots"
+#define RESOURCE "want a name, or projects/PROJECT/... without blanks"
+#define TAGS "want lower-case letters, digits and dashes, with commas between tags"
+#define ENDPOINT "want http(s)://host[:port]"
+#define CALLBACK "want http(s):// or ws(s)://host[:port][/path]"
+#define REGISTRY "want host[:port][/prefix] without a scheme"
+#define GO_DURATION "want a duration such as 500ms, 30s or 1m30s"
+#define GO_SIZE "want a size such as 512MiB or 4GiB"
+#define NO_FILE "want a file that can be read: No such file or directory"
+#define ADDR "want unix:///path, /path, tcp://host:port or :port"
+	{"SOCKERLESS_GCR_PROJECT", "My Project", NAME},
+	{"SOCKERLESS_GCR_REGION", "us/central1", NAME},
+	{"SOCKERLESS_GCR_INSTANCE", "A", NULL},
+	{"SOCKERLESS_GCR_VPC_CONNECTOR", "my connector", RESOURCE},
+	{"SOCKERLESS_GCR_VPC_CONNECTOR", "https://x/y", RESOURCE},
+	{"SOCKERLESS_GCR_NETWORK", "/n", RESOURCE},
+	{"SOCKERLESS_GCR_SUBNETWORK", "n/", RESOURCE},
+	{"SOCKERLESS_GCR_NETWORK_TAGS", "a,,b", TAGS},
+	{"SOCKERLESS_GCR_NETWORK_TAGS", "a,B", TAGS},
+	{"SOCKERLESS_GCR_NETWORK_TAGS", "a-", TAGS},
+	{"SOCKERLESS_GCR_VPC_EGRESS", "some", "want all-traffic or private-ranges-only"},
+	{"SOCKERLESS_GCR_CPU", "9", CPUS},
+	{"SOCKERLESS_GCR_CPU", "0", CPUS},
+	{"SOCKERLESS_GCR_CPU", "1.5", CPUS},
+	{"SOCKERLESS_GCR_MEMORY", "511m", MEMORY},
+	{"SOCKERLESS_GCR_MEMORY", "33g", MEMORY},
+	{"SOCKERLESS_GCR_GPU", "NVIDIA L4", NAME},
+	{"SOCKERLESS_BINDS", "yes", "want label, upload or refuse"},
+	{"SOCKERLESS_GCR_VOLUME_BUCKET", "Upper", BUCKET},
+	{"SOCKERLESS_GCR_VOLUME_BUCKET", "-bucket", BUCKET},
+	{"SOCKERLESS_GCR_VOLUME_BUCKET", "bucket//x", "want a plain folder as the prefix"},
+	{"SOCKERLESS_GCR_VOLUME_BUCKET", "bucket/../x", "want a plain folder as the prefix"},
+	{"SOCKERLESS_GCR_SERVICE_ACCOUNT", "me", "want an e-mail address"},
+	{"SOCKERLESS_GCR_SERVICE_ACCOUNT", "a@b@c", "want an e-mail address"},
+	{"SOCKERLESS_GCR_LOG_ID", "a b", "want letters, digits and /_-. only"},
+	{"SOCKERLESS_ENDPOINT_URL", "127.0.0.1:80", ENDPOINT},
+	{"SOCKERLESS_ENDPOINT_URL", "http://", ENDPOINT},
+	{"SOCKERLESS_ENDPOINT_URL", "http://h:99999", ENDPOINT},
+	{"SOCKERLESS_ENDPOINT_URL", "http://h?x=1", ENDPOINT},
+	{"SOCKERLESS_ENDPOINT_AUTH", "yes", "want none or google"},
+	{"GOOGLE_CLOUD_QUOTA_PROJECT", "p\r\nX: y", "want printable characters without spaces"},
+	{"GOOGLE_CLOUD_UNIVERSE_DOMAIN", "a/b", NAME},
+	{"GCE_METADATA_HOST", "http://x", REGISTRY},
+	{"SOCKERLESS_GCR_AGENT_IMAGE", "reg.example/Upper", "want an image such as REGISTRY/NAME:TAG"},
+	{"SOCKERLESS_AGENT_MODE", "Sidecar", "want sidecar, overlay or baked"},
+	{"SOCKERLESS_AGENT_BINARY", "agent", "want an absolute path"},
+	{"SOCKERLESS_AGENT_PATH", "agent", "want an absolute path"},
+	{"SOCKERLESS_AGENT_ADDRESS", "host", "want host:port"},
+	{"SOCKERLESS_AGENT_ADDRESS", ":9111", "want host:port"},
+	{"SOCKERLESS_AGENT_ADDRESS", "h:0", "want host:port"},
+	{"SOCKERLESS_AGENT_ADDRESS", "::1:80", "want host:port"},
+	{"SOCKERLESS_CALLBACK_URL", "g:9112", CALLBACK},
+	{"SOCKERLESS_CALLBACK_URL", "ftp://g", CALLBACK},
+	{"SOCKERLESS_CALLBACK_URL", "http://u@g", CALLBACK},
+	{"SOCKERLESS_CALLBACK_URL", "http://g:x", CALLBACK},
+	{"SOCKERLESS_CALLBACK_URL", "http://g/x?id=1", "want no query: ?id= is added for each container"},
+	{"SOCKERLESS_CALLBACK_ADDR", "9112", "want [host]:port"},
+	{"SOCKERLESS_CALLBACK_ADDR", ":70000", "want [host]:port"},
+	{"SOCKERLESS_CALLBACK_CERT", "/nonexistent", NO_FILE},
+	{"SOCKERLESS_CALLBACK_KEY", "/nonexistent", NO_FILE},
+	{"SOCKERLESS_POLL_INTERVAL", "2", GO_DURATION},
+	{"SOCKERLESS_POLL_INTERVAL", "9ms", "want 10ms to 1h"},
+	{"SOCKERLESS_POLL_INTERVAL", "61m", "want 10ms to 1h"},
+	{"SOCKERLESS_AGENT_TIMEOUT", "-5s", "want 100ms to 1h"},
+	{"SOCKERLESS_SWEEP_INTERVAL", "0", "want 1s to 24h"},
+	{"SOCKERLESS_START_TIMEOUT", "soon", GO_DURATION},
+	{"SOCKERLESS_CALL_TIMEOUT", "1ms", "want 1s to 1h"},
+	{"SOCKERLESS_LOG_TIMEOUT", "30", GO_DURATION},
+	{"SOCKERLESS_GCR_START_TOKEN", "maybe", "want 1, true, 0 or false"},
+	{"SOCKERLESS_GCR_EXIT_STAY", "2h", "want 0s to 1h"},
+	{"SOCKERLESS_TASK_TIMEOUT", "169h", "want 1s to 168h"},
+	{"SOCKERLESS_ADDR", "udp://x:1", ADDR},
+	{"SOCKERLESS_ADDR", "unix://rel", ADDR},
+	{"SOCKERLESS_ADDR", ":9100 host", NULL}, /* the second one */
+	{"SOCKERLESS_TLS_CERT", "/nonexistent", NO_FILE},
+	{"SOCKERLESS_TLS_KEY", "/nonexistent", NO_FILE},
+	{"SOCKERLESS_TLS_CLIENT_CA", "/nonexistent", NO_FILE},
+	{"SOCKERLESS_PUBLISH_ADDRESS", "localhost", "want an IP address"},
+	{"SOCKERLESS_HUB_MIRROR", "https://m", REGISTRY},
+	{"SOCKERLESS_GCR_IMAGE_REPOSITORY", "a b", REGISTRY},
+	{"SOCKERLESS_PLAIN_REGISTRIES", "ok,http://m", NULL},
+	{"SOCKERLESS_PRIVATE_HOSTS", "http://m", REGISTRY},
+	{"SOCKERLESS_LAYER_CACHE_MAX", "lots", GO_SIZE},
+	{"SOCKERLESS_PENDING_FILES_MAX", "1x", GO_SIZE},
+	{"SOCKERLESS_DATA_DIR", "/etc/passwd", "want a folder, this is none"},
+	{"SOCKERLESS_LOCAL_FORWARD", "yes", "want 0 or 1"},
+};
+
 Test(config, bad_values_are_refused_with_name_value_and_rule)
 {
-	static const char *const table[][2] = {
-		{"SOCKERLESS_GCR_PROJECT", "My Project"}, {"SOCKERLESS_GCR_REGION", "us/central1"},
-		{"SOCKERLESS_GCR_VPC_EGRESS", "some"}, {"SOCKERLESS_GCR_CPU", "9"}, {"SOCKERLESS_GCR_CPU", "1.5"},
-		{"SOCKERLESS_GCR_MEMORY", "64m"}, {"SOCKERLESS_GCR_MEMORY", "33g"}, {"SOCKERLESS_BINDS", "yes"},
-		{"SOCKERLESS_GCR_VOLUME_BUCKET", "Upper"}, {"SOCKERLESS_GCR_VOLUME_BUCKET", "bucket//x"},
-		{"SOCKERLESS_GCR_VOLUME_BUCKET", "bucket/../x"}, {"SOCKERLESS_GCR_VOLUME_BUCKET", "-bucket"},
-		{"SOCKERLESS_ENDPOINT_URL", "127.0.0.1:80"}, {"SOCKERLESS_ENDPOINT_URL", "http://"},
-		{"SOCKERLESS_ENDPOINT_URL", "http://h:99999"}, {"SOCKERLESS_ENDPOINT_URL", "http://h?x=1"},
-		{"SOCKERLESS_AGENT_MODE", "Sidecar"}, {"SOCKERLESS_AGENT_PATH", "agent"},
-		{"SOCKERLESS_AGENT_ADDRESS", "host"}, {"SOCKERLESS_AGENT_ADDRESS", ":9111"},
-		{"SOCKERLESS_AGENT_ADDRESS", "h:0"}, {"SOCKERLESS_AGENT_ADDRESS", "::1:80"},
-		{"SOCKERLESS_CALLBACK_URL", "g:9112"}, {"SOCKERLESS_CALLBACK_URL", "ftp://g"},
-		{"SOCKERLESS_CALLBACK_URL", "http://u@g"}, {"SOCKERLESS_CALLBACK_URL", "http://g/x?id=1"},
-		{"SOCKERLESS_CALLBACK_URL", "http://g:x"}, {"SOCKERLESS_CALLBACK_ADDR", "9112"},
-		{"SOCKERLESS_CALLBACK_ADDR", ":70000"}, {"SOCKERLESS_POLL_INTERVAL", "2"},
-		{"SOCKERLESS_POLL_INTERVAL", "0"}, {"SOCKERLESS_AGENT_TIMEOUT", "-5s"},
-		{"SOCKERLESS_START_TIMEOUT", "soon"}, {"SOCKERLESS_LOG_TIMEOUT", "30"},
-		{"SOCKERLESS_TASK_TIMEOUT", "169h"}, {"SOCKERLESS_ADDR", "udp://x:1"},
-		{"SOCKERLESS_ADDR", "unix://rel"}, {"SOCKERLESS_ADDR", ":9100 host"},
-		{"SOCKERLESS_HUB_MIRROR", "https://m"}, {"SOCKERLESS_PLAIN_REGISTRIES", "ok,http://m"},
-	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		AUTO_FREE char *want = xasprintf("%s=%s: %s", bad[i].name, bad[i].value, bad[i].rule ? bad[i].rule : "");
 
-	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
 		setup();
-		set(table[i][0], table[i][1]);
-		cr_assert(LOAD("--local") == -1, "%s=%s was accepted", table[i][0], table[i][1]);
+		set(bad[i].name, bad[i].value);
+		cr_assert(LOAD("--local") == -1, "%s=%s was accepted", bad[i].name, bad[i].value);
 		cr_expect(err.kind == ERR_INVALID);
-		cr_expect(strncmp(err.msg, table[i][0], strlen(table[i][0])) == 0, "%s", err.msg);
-		cr_expect(strstr(err.msg, ": ") != NULL, "%s", err.msg);
+		if (bad[i].rule)
+			cr_expect_str_eq(err.msg, want);
+		else
+			cr_expect(strncmp(err.msg, bad[i].name, strlen(bad[i].name)) == 0 && strstr(err.msg, ": want "), "%s", err.msg);
 		cr_expect(!c.project && !c.addrs.v, "something was left behind");
+		unsetenv(bad[i].name);
+	}
+}
+
+/* A variable that is new has to come into the list above. */
+Test(config, every_variable_with_a_rule_is_tested_above)
+{
+	size_t ruled = 0;
+
+	for (size_t i = 0; i < config_settings_n; i++) {
+		const struct setting *s = &config_settings[i];
+		bool found = false;
+
+		if (!s->env || s->check == check_token || (!s->check && s->kind != DURATION && s->kind != SIZE && s->kind != FLAG))
+			continue; /* a token is never shown: below */
+		ruled++;
+		for (size_t k = 0; k < sizeof(bad) / sizeof(*bad); k++)
+			found = found || strcmp(bad[k].name, s->env) == 0;
+		cr_expect(found, "%s", s->env);
+	}
+	cr_expect(ruled > 40);
+}
+
+Test(config, only_what_google_and_docker_read_themselves_has_no_rule)
+{
+	for (size_t i = 0; i < config_settings_n; i++) {
+		const struct setting *s = &config_settings[i];
+
+		if (s->kind == STRING || s->kind == LIST)
+			cr_expect(s->check != NULL, "%s", s->env ? s->env : s->flag);
+		cr_expect(s->help && *s->help);
 	}
 }
 
@@ -222,11 +319,11 @@ Test(config, flags_win_over_the_environment)
 
 Test(config, the_predecessors_single_dash_works)
 {
-	cr_assert(LOAD("-local", "-addr", ":9100", "-tls-cert=/c", "-tls-key", "/k", "-log-level=warn") == 0, "%s",
+	cr_assert(LOAD("-local", "-addr", ":9100", "-tls-cert=/etc/passwd", "-tls-key", "/etc/group", "-log-level=warn") == 0, "%s",
 		  err.msg);
 	cr_expect_str_eq(c.addrs.v[0], "tcp://:9100");
-	cr_expect_str_eq(c.tls_cert, "/c");
-	cr_expect_str_eq(c.tls_key, "/k");
+	cr_expect_str_eq(c.tls_cert, "/etc/passwd");
+	cr_expect_str_eq(c.tls_key, "/etc/group");
 	cr_expect(c.log_level == LOG_LEVEL_WARN);
 	config_release(&c);
 }
@@ -241,9 +338,9 @@ Test(config, wrong_command_lines_are_refused)
 	cr_expect(strstr(err.msg, "extra") != NULL, "%s", err.msg);
 	cr_expect(LOAD("--local", "--state-dir", "") == -1);
 	cr_expect(LOAD("--local", "--log-level", "loud") == -1);
-	cr_expect(LOAD("--local", "--tls-cert", "/c") == -1);
-	cr_expect(LOAD("--local", "--tls-client-ca", "/c") == -1);
-	cr_expect(LOAD("--local", "--callback-key", "/c") == -1);
+	cr_expect(LOAD("--local", "--tls-cert", "/etc/passwd") == -1);
+	cr_expect(LOAD("--local", "--tls-client-ca", "/etc/passwd") == -1);
+	cr_expect(LOAD("--local", "--callback-key", "/etc/passwd") == -1);
 }
 
 Test(config, help_answers_whatever_the_environment_holds)
@@ -254,19 +351,40 @@ Test(config, help_answers_whatever_the_environment_holds)
 	cr_expect(LOAD("--version") == 1);
 }
 
-Test(config, help_names_every_setting)
+static char *printed(void (*print)(FILE *f))
 {
-	static const char *const names[] = {
-		"SOCKERLESS_GCR_PROJECT", "SOCKERLESS_GCR_AGENT_TOKEN", "SOCKERLESS_TASK_TIMEOUT", "SOCKERLESS_HUB_MIRROR",
-		"--addr", "--callback-addr", "--tls-client-ca", "--local", "--state-dir", "--log-level", "us-central1",
-	};
 	char *text = NULL;
 	size_t n;
 	FILE *f = open_memstream(&text, &n);
 
-	config_print_help(f);
+	print(f);
 	fclose(f);
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		cr_expect(strstr(text, names[i]) != NULL, "%s", names[i]);
-	free(text);
+	return text;
+}
+
+Test(config, help_names_every_setting_and_its_default)
+{
+	AUTO_FREE char *text = printed(config_print_help);
+
+	for (size_t i = 0; i < config_settings_n; i++) {
+		const struct setting *s = &config_settings[i];
+		AUTO_FREE char *flag = xasprintf("--%s", s->flag ? s->flag : ""), *env = xasprintf("%s=", s->env ? s->env : "");
+		AUTO_FREE char *def = xasprintf("(default %s)", s->def ? s->def : "");
+
+		cr_expect(!s->flag || strstr(text, flag), "%s", flag);
+		cr_expect(!s->env || strstr(text, env), "%s", env);
+		cr_expect(!s->def || strstr(text, def), "%s", def);
+	}
+}
+
+Test(config, the_man_page_is_what_the_table_says)
+{
+	AUTO_FREE char *want = printed(config_print_man);
+	AUTO_FREE char *have = xcalloc(1, strlen(want) + 2);
+	FILE *f = fopen("docs/sockerless-gateway.8", "re");
+
+	cr_assert(f != NULL, "unit tests run in the project's folder");
+	cr_expect(fread(have, 1, strlen(want) + 1, f) > 0);
+	fclose(f);
+	cr_expect(strcmp(have, want) == 0, "docs/sockerless-gateway.8 is not what the program prints: make man");
 }
