@@ -12,11 +12,12 @@
 #define WEBSOCKET_KEY_LEN 24 /* base64 of 16 bytes: RFC 6455, 4.1 */
 
 /* NULL after an answer. */
-static struct relay *attach_relay(struct request *r, struct relay_attach_options *opt, bool *ret_tty)
+static struct relay *attach_relay(struct request *r, const struct relay_attach_options *opt, bool *ret_tty)
 {
 	AUTO_FREE char *spec = request_query(r, "detachKeys");
 	struct container *c = request_container(r);
 	struct detach_keys keys;
+	struct relay_attach_options with_keys;
 	struct relay *relay = NULL;
 	struct err err;
 
@@ -28,11 +29,12 @@ static struct relay *attach_relay(struct request *r, struct relay_attach_options
 			    r->name);
 		return NULL;
 	}
-	opt->stream = request_flag(r, "stream");
-	opt->logs = request_flag(r, "logs");
-	opt->keys = &keys;
+	with_keys = *opt;
+	with_keys.stream = request_flag(r, "stream");
+	with_keys.logs = request_flag(r, "logs");
+	with_keys.keys = &keys;
 	if (detach_keys_parse(&keys, spec, &err) == 0)
-		relay = relay_attach(r->g, c, opt, &err);
+		relay = relay_attach(r->g, c, &with_keys, &err);
 	if (!relay) {
 		reply_err(r, &err);
 		return NULL;
