@@ -90,7 +90,8 @@ static int read_root(struct adc *a, struct err *err)
 	a->path = given ? xstrdup(named) : gcloud_file();
 	text = a->path ? adc_read_file(a->path, &len, err) : NULL;
 	if (!text && (!a->path || (!given && err->kind == ERR_NOT_FOUND))) {
-		free(steal_ptr(&a->path));
+		free(a->path);
+		a->path = NULL;
 		return 0;
 	}
 	if (!text) {

@@ -72,10 +72,16 @@ void external_exchange(struct fetch *f, const char *subject_token)
 	json_decref(options);
 	if (id)
 		fetch_basic(f, id, adc_text(a, "client_secret"));
-	fetch_post_form(f, url ? url : default_url, fetch_oauth_step, "grant_type", GRANT_TYPE,
-			"audience", adc_text(a, "audience"), "scope", FETCH_SCOPE, "requested_token_type", ACCESS_TOKEN,
-			"subject_token", subject_token, "subject_token_type", adc_text(a, "subject_token_type"),
-			"options", options_text, NULL);
+	fetch_post_form(f, url ? url : default_url, fetch_oauth_step, (const struct form_field[]){
+		{"grant_type", GRANT_TYPE},
+		{"audience", adc_text(a, "audience")},
+		{"scope", FETCH_SCOPE},
+		{"requested_token_type", ACCESS_TOKEN},
+		{"subject_token", subject_token},
+		{"subject_token_type", adc_text(a, "subject_token_type")},
+		{"options", options_text},
+		{NULL, NULL},
+	});
 }
 
 /* ---- file and url ----------------------------------------------------------------------------- */
@@ -101,7 +107,8 @@ static char *read_token(const struct adc *a, const char *where, const char *text
 	}
 	if (token && !*token) {
 		adc_refuse(a, err, "%s: holds no token", where);
-		free(steal_ptr(&token));
+		free(token);
+		token = NULL;
 	}
 	return token;
 }

@@ -4,7 +4,6 @@
 #include "auth/fetch.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "auth/executable.h"
@@ -22,6 +21,7 @@
 #define REQUEST_MS 10000
 #define METADATA_MS 3000
 #define RESPONSE_MAX (256 * 1024)
+#define FORM_MAX (4 * 1024 * 1024)
 #define TRIES_MAX 3
 #define RETRY_MS 1000
 #define SKEW_IGNORED_S 30
@@ -162,22 +162,17 @@ void fetch_basic(struct fetch *f, const char *user, const char *password)
 	fetch_header(f, xasprintf("Authorization: Basic %s", coded));
 }
 
-void fetch_post_form(struct fetch *f, const char *url, fetch_step *step, ...)
+void fetch_post_form(struct fetch *f, const char *url, fetch_step *step, const struct form_field *fields)
 {
 	struct buf b;
-	const char *key;
-	va_list ap;
 
-	buf_init(&b, 4 << 20);
-	va_start(ap, step);
-	while ((key = va_arg(ap, const char *))) {
-		const char *value = va_arg(ap, const char *);
-		AUTO_FREE char *coded = value ? sign_percent_encode(value, "") : NULL;
+	buf_init(&b, FORM_MAX);
+	for (; fields->key; fields++) {
+		AUTO_FREE char *coded = fields->value ? sign_percent_encode(fields->value, "") : NULL;
 
-		if (coded && buf_printf(&b, "%s%s=%s", b.len ? "&" : "", key, coded) < 0)
+		if (coded && buf_printf(&b, "%s%s=%s", b.len ? "&" : "", fields->key, coded) < 0)
 			assert(!"every value is shorter than the form"); /* files and answers have at most 256 KiB */
 	}
-	va_end(ap);
 	fetch_header(f, xstrdup("Content-Type: application/x-www-form-urlencoded"));
 	fetch_ask(f, "POST", xstrdup(url), buf_detach(&b, NULL), step);
 }

@@ -61,8 +61,11 @@ struct fetch {
  * that were worth another try. */
 void fetch_header(struct fetch *f, char *line); /* taken; for the next fetch_ask */
 void fetch_ask(struct fetch *f, const char *method, char *url, char *body, fetch_step *step);
-/* The same with a form; fields: key, value, ..., NULL; a NULL value leaves the pair out. */
-void fetch_post_form(struct fetch *f, const char *url, fetch_step *step, ...) __attribute__((sentinel));
+/* The same with a form; the last key is NULL, a NULL value leaves its field out. */
+struct form_field {
+	const char *key, *value;
+};
+void fetch_post_form(struct fetch *f, const char *url, fetch_step *step, const struct form_field *fields);
 void fetch_basic(struct fetch *f, const char *user, const char *password); /* header for the next one */
 /* An OAuth answer (RFC 6749): goes to fetch_token or fetch_fail. */
 void fetch_oauth_step(struct fetch *f, const struct http_response *r);

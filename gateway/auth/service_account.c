@@ -93,7 +93,9 @@ static void ask_grant(struct fetch *f)
 		return;
 	}
 	f->unanswered = on_unanswered;
-	fetch_post_form(f, uri, on_granted, "grant_type", GRANT_TYPE, "assertion", jwt, NULL);
+	fetch_post_form(f, uri, on_granted, (const struct form_field[]){
+		{"grant_type", GRANT_TYPE}, {"assertion", jwt}, {NULL, NULL},
+	});
 }
 
 void service_account_start(struct fetch *f)

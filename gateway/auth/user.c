@@ -29,7 +29,11 @@ void user_start(struct fetch *f)
 		uri = adc_text(&f->adc, "token_url");
 		fetch_basic(f, id, secret);
 	}
-	fetch_post_form(f, uri ? uri : TOKEN_URI, on_answer, "grant_type", "refresh_token",
-			"client_id", by_header ? NULL : id, "client_secret", by_header ? NULL : secret,
-			"refresh_token", adc_text(&f->adc, "refresh_token"), NULL);
+	fetch_post_form(f, uri ? uri : TOKEN_URI, on_answer, (const struct form_field[]){
+		{"grant_type", "refresh_token"},
+		{"client_id", by_header ? NULL : id},
+		{"client_secret", by_header ? NULL : secret},
+		{"refresh_token", adc_text(&f->adc, "refresh_token")},
+		{NULL, NULL},
+	});
 }
