@@ -53,8 +53,10 @@ static int adopt_main_output(struct tunnel *t, struct channel *ch, const struct 
 				  "container=%.12s log=%lld acked=%llu written=%llu", t->c->id, (long long)at,
 				  (unsigned long long)row->acked, (unsigned long long)row->next_send);
 		at = (int64_t)row->acked;
-		if (log_begin_run(log, t->boot_id, row->acked, err) < 0)
+		if (log_resume_run(log, t->boot_id, row->acked, err) < 0)
 			return -1;
+		if (row->next_send == row->acked)
+			log_settle(log); /* nothing is on the way: what is remembered is all */
 	}
 	ch->out = open_stream(t, row->id, (uint64_t)at, window_of(h->window_out));
 	return 0;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cloud/log_entry.h"
 #include "cloud/run.h"
 #include "net/defer.h"
 #include "state/container.h"
@@ -159,6 +160,8 @@ static void serve(struct logs *l, struct container *c)
 		reply_err(r, &err);
 		return;
 	}
+	if (!c->tunnel)
+		log_settle(log); /* what a lost disk had of it: better with a repetition than not at all */
 	l->tty = c->tty;
 	l->final = !(l->follow && live);
 	l->lines = log_lines_new(log, &l->q);
@@ -171,51 +174,21 @@ static void serve(struct logs *l, struct container *c)
 
 /* ---- history ------------------------------------------------------------------------------------- */
 
-/* What was printed, as far as Cloud Logging still has it: lines that were JSON come back parsed. */
-static char *entry_text(json_t *entry, size_t *ret_len)
-{
-	json_t *payload = json_object_get(entry, "jsonPayload");
-	json_t *text = json_object_get(entry, "textPayload");
-	char *line;
-
-	if (text) {
-		*ret_len = json_string_length(text) + 1; /* NUL bytes are bytes */
-		line = xmalloc(*ret_len);
-		memcpy(line, json_string_value(text), *ret_len - 1);
-		line[*ret_len - 1] = '\n';
-		return line;
-	}
-	if (!payload || json_object_get(payload, "sockerless_agent"))
-		return NULL;
-	AUTO_FREE char *json = json_dumps(payload, JSON_COMPACT);
-
-	line = xasprintf("%s\n", json);
-	*ret_len = strlen(line);
-	return line;
-}
-
 static void keep_history(struct log *log, json_t *entries)
 {
+	struct log_entry e;
+	struct err err;
 	json_t *entry;
 	size_t i;
+	int rc = 0;
 
 	json_array_foreach(entries, i, entry) {
-		size_t len;
-		AUTO_FREE char *text = entry_text(entry, &len);
-		const char *at = json_string_value(json_object_get(entry, "timestamp"));
-		const char *name = json_string_value(json_object_get(entry, "logName"));
-		bool is_stderr = name && strlen(name) >= 6 && strcmp(name + strlen(name) - 6, "stderr") == 0;
-		int64_t time_ns = 0;
-		struct err err;
-
-		if (!text)
+		if (rc < 0 || !log_entry_read(entry, &e))
 			continue;
-		if (at)
-			clock_parse(at, &time_ns);
-		if (log_append_record(log, is_stderr ? STDCOPY_STDERR : STDCOPY_STDOUT, time_ns, text, len, &err) < 0) {
+		rc = log_append_record(log, e.is_stderr ? STDCOPY_STDERR : STDCOPY_STDOUT, e.time_ns, e.text, e.len, &err);
+		free(e.text);
+		if (rc < 0)
 			log_warn("history not kept", "error=\"%s\"", err.msg);
-			return;
-		}
 	}
 }
 

@@ -13,12 +13,14 @@
 #include "cloud/job_resources.h"
 #include "cloud/job_spec.h"
 #include "cloud/lifecycle_ops.h"
+#include "cloud/log_entry.h"
 #include "cloud/predecessor.h"
 #include "cloud/run.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
 #include "state/health.h"
+#include "state/logs.h"
 #include "state/network.h"
 #include "state/volume.h"
 
@@ -31,6 +33,7 @@ struct adoption {
 	struct job_identity who;   /* borrows from job */
 	struct timer *timer;
 	struct cloud_call *call;
+	json_t *entries;           /* of Cloud Logging, or NULL */
 	adopt_cb *cb;
 	void *ctx;
 };
@@ -135,6 +138,25 @@ static json_t *execution_of(json_t *job)
 	return get(execution, "name") ? execution : NULL;
 }
 
+static const char *short_name(json_t *execution)
+{
+	const char *name = get(execution, "name"), *slash = strrchr(name, '/');
+
+	return slash ? slash + 1 : name;
+}
+
+/* Then the execution's log is that of several containers. */
+static bool is_shared(json_t *job)
+{
+	json_t *task = json_object_get(json_object_get(job, "template"), "template"), *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(task, "containers"), i, c)
+		if (get(c, "name") && strncmp(get(c, "name"), "shared-", strlen("shared-")) == 0)
+			return true;
+	return false;
+}
+
 static bool is_over(json_t *execution)
 {
 	const char *status = get(execution, "completionStatus");
@@ -158,7 +180,6 @@ static void set_time(json_t *doc, const char *key, const char *first, const char
 static void set_state(struct adoption *a, json_t *doc, bool owner, json_t *tasks)
 {
 	json_t *execution = execution_of(a->job), *task = json_array_get(json_object_get(tasks, "tasks"), 0);
-	const char *name = get(execution, "name");
 	int code = owner && tasks ? run_task_exit_code(tasks) : -1;
 
 	json_object_set_new(doc, "job", json_string(a->who.job));
@@ -166,7 +187,7 @@ static void set_state(struct adoption *a, json_t *doc, bool owner, json_t *tasks
 		json_object_set_new(doc, "state", json_string("created"));
 		return;
 	}
-	json_object_set_new(doc, "execution", json_string(strrchr(name, '/') ? strrchr(name, '/') + 1 : name));
+	json_object_set_new(doc, "execution", json_string(short_name(execution)));
 	set_time(doc, "started", get(task, "startTime"), get(execution, "createTime"));
 	if (!is_over(execution)) {
 		json_object_set_new(doc, "state", json_string("running"));
@@ -264,6 +285,21 @@ static void end(struct adoption *a, const struct err *err)
 	cb(ctx, err);
 }
 
+static void remember(struct container *c, json_t *entries)
+{
+	struct log *log = json_array_size(entries) ? container_log(c, NULL) : NULL;
+	struct log_entry e;
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(entries, i, v) {
+		if (!log || !log_entry_read(v, &e))
+			continue;
+		log_remember(log, e.is_stderr ? 2 : 1, e.time_ns, e.text, e.len);
+		free(e.text);
+	}
+}
+
 static void settle(struct adoption *a, json_t *tasks)
 {
 	json_t *annotations = json_object_get(a->job, "annotations");
@@ -274,10 +310,23 @@ static void settle(struct adoption *a, json_t *tasks)
 
 	json_decref(record);
 	if (c) {
+		remember(c, a->entries);
 		adopt_members(a, tasks);
 		take_up(a->l, c);
 	}
 	end(a, c ? NULL : &err);
+}
+
+/* What a running one has printed: a gateway that is lost had it, and told the agent so. */
+static void on_history(void *ctx, json_t *json, const struct err *err)
+{
+	struct adoption *a = ctx;
+
+	a->call = NULL;
+	a->entries = json_incref(json_object_get(json, "entries"));
+	if (err)
+		log_warn("Cloud Logging has no answer; older output is not shown", "job=%s error=\"%s\"", a->who.job, err->msg);
+	settle(a, NULL);
 }
 
 static void on_tasks(void *ctx, json_t *json, const struct err *err)
@@ -295,15 +344,15 @@ static void look(void *ctx)
 {
 	struct adoption *a = ctx;
 	json_t *execution = execution_of(a->job);
+	const char *name = execution ? short_name(execution) : NULL;
 
 	a->timer = NULL;
-	if (execution && is_over(execution)) {
-		const char *name = get(execution, "name");
-
-		a->call = run_list_tasks(a->l->g->cloud, a->who.job, strrchr(name, '/') ? strrchr(name, '/') + 1 : name, on_tasks, a);
-	} else {
+	if (execution && is_over(execution))
+		a->call = run_list_tasks(a->l->g->cloud, a->who.job, name, on_tasks, a);
+	else if (execution && !a->who.predecessors && !is_shared(a->job))
+		a->call = logging_list(a->l->g->cloud, a->who.job, name, 0, on_history, a);
+	else
 		settle(a, NULL);
-	}
 }
 
 const char *adopt_objection(struct lifecycle *l, json_t *job, const struct job_identity *who)
@@ -338,5 +387,6 @@ void adopt_cancel(struct adoption *a)
 	timer_cancel(&a->timer);
 	cloud_cancel(a->call);
 	json_decref(a->job);
+	json_decref(a->entries);
 	free(a);
 }

@@ -717,6 +717,8 @@ int container_set_exited(struct container *c, int exit_code, int64_t finished_ns
 	c->restarting = false;
 	if (container_commit(c, &before, err) < 0)
 		return -1;
+	if (c->log)
+		log_settle(c->log);
 	container_wake(c, WAIT_NOT_RUNNING);
 	container_wake(c, WAIT_NEXT_EXIT);
 	if (!before.restarting || before.finished_ns != finished_ns)

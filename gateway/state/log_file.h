@@ -11,6 +11,7 @@
 #ifndef STATE_LOG_FILE_H
 #define STATE_LOG_FILE_H
 
+#include "base/buf.h"
 #include "state/logs.h"
 
 #define LOG_HEADER 16
@@ -19,6 +20,7 @@
 #define LOG_TAG_MARKER 0
 #define LOG_FLAG_TIMED 1
 #define LOG_FLAG_OWN 2
+#define LOG_HELD_MAX (1024 * 1024) /* several times an agent's longest record */
 
 struct log_header {
 	uint8_t tag, flags;
@@ -45,6 +47,10 @@ struct log {
 	uint64_t run_start, run_offset;
 	struct log_cursor *cursors; /* theirs */
 	bool closed;                /* freed with the last cursor */
+	bool torn;                  /* the run's next record is yet to be found */
+	struct buf held;            /* bytes of the run that come before it */
+	struct log_memory *memories; /* printed before that; ours */
+	size_t n_memories;
 	struct log_rotation {
 		uint64_t segment;       /* 0: never rotated */
 		unsigned max_segments;
@@ -56,6 +62,14 @@ struct log {
 		} *checkpoints;
 		unsigned n;
 	} rotation;
+};
+
+/* log_torn.c; all of it in memory. */
+struct log_memory {
+	uint8_t tag;
+	int64_t time_ns;
+	uint8_t *p;
+	size_t n;
 };
 
 struct log_cursor {
@@ -85,6 +99,13 @@ void log_free(struct log *l);
 int log_cursor_piece(struct log_cursor *c, uint64_t end, const uint8_t **ret_p, size_t *ret_n, struct err *err);
 void log_cursor_rewind(struct log_cursor *c);
 void log_cursor_rest(struct log_cursor *c);
+
+/* Moves the frontier over stream bytes that come at file offset `at`. -1: these are no records. */
+int log_frontier_walk(struct log_frontier *f, uint64_t at, const uint8_t *p, size_t n);
+
+/* log_torn.c */
+int log_torn_append(struct log *l, const void *p, size_t n, struct err *err);
+void log_forget(struct log *l);
 
 /* log_rotate.c. After every append: note where a segment ends, take away the oldest. */
 void log_rotate(struct log *l);

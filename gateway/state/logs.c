@@ -46,8 +46,7 @@ bool log_header_decode(const uint8_t p[LOG_HEADER], struct log_header *ret)
 	return ret->tag <= 2 && (ret->flags & ~LOG_FLAG_OWN) == LOG_FLAG_TIMED;
 }
 
-/* Move the frontier over stream bytes that come at file offset `at`. -1: these are no records. */
-static int frontier_walk(struct log_frontier *f, uint64_t at, const uint8_t *p, size_t n)
+int log_frontier_walk(struct log_frontier *f, uint64_t at, const uint8_t *p, size_t n)
 {
 	struct log_header h;
 	size_t k;
@@ -197,6 +196,7 @@ struct log *log_open(const char *path, struct err *err)
 	struct log *l = xcalloc(1, sizeof(*l));
 	struct stat st;
 
+	buf_init(&l->held, LOG_HELD_MAX);
 	l->path = xstrdup(path);
 	l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (l->fd < 0 || fstat(l->fd, &st) < 0) {
@@ -218,6 +218,8 @@ void log_free(struct log *l)
 		close(l->fd);
 	free(l->path);
 	free(l->rotation.checkpoints);
+	log_forget(l);
+	buf_release(&l->held);
 	free(l);
 }
 
@@ -327,6 +329,10 @@ int log_begin_run(struct log *l, const uint8_t boot_id[LOG_BOOT_ID_LEN], uint64_
 	memcpy(marker + LOG_HEADER + LOG_BOOT_ID_LEN, &be_offset, sizeof(be_offset));
 	if (mend(l, err) < 0)
 		return -1;
+	l->torn = false;
+	buf_consume(&l->held, l->held.len);
+	if (offset == 0)
+		log_forget(l); /* all of it comes again */
 	if (l->end.head_n) {
 		/* Whatever follows, the former run's bytes cannot: half a record of it is closed. */
 		l->has_run = false;
@@ -347,7 +353,9 @@ int log_append(struct log *l, const void *p, size_t n, struct err *err)
 
 	if (!l->has_run)
 		return err_set(err, ERR_INVALID, "%s: output outside of a run", l->path);
-	if (frontier_walk(&end, l->size, p, n) < 0)
+	if (l->torn)
+		return log_torn_append(l, p, n, err);
+	if (log_frontier_walk(&end, l->size, p, n) < 0)
 		return err_set(err, ERR_INVALID, "%s: the output is not a sequence of records", l->path);
 	if (append_bytes(l, p, n, err) < 0)
 		return -1;

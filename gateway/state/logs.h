@@ -35,6 +35,12 @@ int64_t log_run_position(const struct log *l, const uint8_t boot_id[LOG_BOOT_ID_
  * higher if earlier bytes are lost, which is then visible in the file). If the former run's last
  * record was cut short, it is closed first (its length is mended) so that the file parses. */
 int log_begin_run(struct log *l, const uint8_t boot_id[LOG_BOOT_ID_LEN], uint64_t offset, struct err *err);
+/* The same for a run whose beginning this disk has lost (log_torn.c): the bytes to come may begin within a record, and
+ * are held until one begins. What was printed before, oldest first, is remembered until it is known where it ends: at
+ * that record, or when log_settle says that nothing of it is to come again. */
+int log_resume_run(struct log *l, const uint8_t boot_id[LOG_BOOT_ID_LEN], uint64_t offset, struct err *err);
+void log_remember(struct log *l, uint8_t tag, int64_t time_ns, const void *p, size_t n);
+void log_settle(struct log *l);
 /* Append stream bytes, cut anywhere; wakes followers. 0, or -1 and nothing is appended or may be
  * acknowledged: ERR_SYSTEM (disk full), ERR_INVALID (the agent sent no records, or there is no run). */
 int log_append(struct log *l, const void *p, size_t n, struct err *err);

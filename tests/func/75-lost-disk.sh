@@ -6,6 +6,7 @@ engine_start busybox
 
 lose_disk() {
 	engine_kill
+	sleep 1 # they go on
 	find "$T/state" -mindepth 1 -maxdepth 1 ! -name local.json ! -name emulator ! -name registry ! -name '*.log' -exec rm -rf {} +
 	[ ! -e "$T/state/state.db" ]
 	gateway_run "$@"
@@ -42,6 +43,7 @@ must until_true 20 is_state ends exited
 must docker rm ends
 must docker run -d --name ends busybox sh -c 'sleep 6; exit 33'
 must look "$T/before"
+lines_before=$(docker logs steady | wc -l)
 must lose_disk
 ids_known() { until_true 15 docker exec steady true && until_true 15 docker exec terminal true && until_true 15 docker exec owner true; }
 must ids_known
@@ -61,6 +63,13 @@ executes() {
 	eq "${long:0:30000}" "$(docker exec steady sh -c 'echo $LONG')"
 }
 t "exec reaches the processes, which have not noticed" executes
+
+complete() {
+	docker logs steady >"$T/steady"
+	eq "$(seq "$(wc -l <"$T/steady")" | sha256sum)" "$(sha256sum <"$T/steady")" 'no gap, no repetition'
+	[ "$(wc -l <"$T/steady")" -gt "$lines_before" ]
+}
+t "logs of one that runs are complete: from Cloud Logging, then from its agent" complete
 
 ended_meanwhile() {
 	eq 33 "$(docker wait ends)"
