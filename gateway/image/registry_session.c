@@ -21,6 +21,7 @@
 #include "image/credentials.h"
 #include "image/registry_token.h"
 #include "image/registry_url.h"
+#include "net/address.h"
 
 #define DEADLINE_MS 60000
 #define REDIRECTS_MAX 5
@@ -34,6 +35,7 @@ struct registry_session {
 	char *host, *repo, *origin;  /* whom we ask: "h:5000", "library/busybox", "https://h:5000" */
 	char *ca_file;
 	bool plain;
+	bool private;                /* its own address is: then it may send us to others that are */
 	enum registry_access access;
 	struct strv also_read;
 	struct credentials cred;
@@ -305,13 +307,19 @@ static void token_scopes(const struct registry_session *s, const char *challenge
 		strv_take(ret, xasprintf("repository:%s:pull", s->also_read.v[i]));
 }
 
+/* Whose address must not be a private one: a registry of the internet has no business in our network. */
+static bool is_stranger(const struct registry_session *s, const char *url)
+{
+	return !s->private && !registry_url_host_in(url, &s->g->config->private_hosts);
+}
+
 static int ask_token(struct registry_session *s, const char *challenge, struct err *err)
 {
 	AUTO_FREE char *realm = challenge_param(challenge, "realm"), *service = challenge_param(challenge, "service");
 	AUTO_FREE char *scope = challenge_param(challenge, "scope");
 	struct registry_token_request q = {
 		.realm = realm, .service = service, .cred = &s->cred, .host = s->host, .ca_file = s->ca_file,
-		.offline = s->access == REGISTRY_LOGIN,
+		.offline = s->access == REGISTRY_LOGIN, .public_only = is_stranger(s, realm),
 	};
 
 	if (strncmp(realm, "https://", 8) != 0 && !(s->plain && strncmp(realm, "http://", 7) == 0))
@@ -403,10 +411,13 @@ static void on_response(void *ctx, const struct http_response *r, const struct e
 	call->http = NULL;
 	if (failed) {
 		err = *failed;
+		registry_url_private(&err);
 		err_wrap(&err, "registry %s", call->s->host);
 		finish(call, NULL, &err);
 		return;
 	}
+	if (!call->foreign)
+		call->s->private = address_text_is_private(r->peer);
 	if (r->status == 401)
 		rc = answer_challenge(call, r, &err);
 	else if (is_redirect(call, r->status))
@@ -439,6 +450,7 @@ static int send_call(struct registry_call *call, struct err *err)
 		.method = call->method, .url = call->url, .body = call->body, .body_len = call->body_len,
 		.max_response_bytes = call->max, .stall_ms = call->stall_ms,
 		.ca_file = call->foreign ? NULL : s->ca_file,
+		.public_only = call->foreign && is_stranger(s, call->url),
 		.read = call->read ? on_read : NULL, .write = call->write ? on_write : NULL,
 	};
 

@@ -2,7 +2,8 @@
  *
  * Credentials are found once (header, Docker's file, a helper, Google), before the first request. A 401 is
  * answered by a token or a password and the request sent again; a token that has run out is renewed.
- * Authorization never leaves the registry's origin, and https never becomes http. */
+ * Authorization never leaves the registry's origin, and https never becomes http. A registry with a public address
+ * cannot send us (redirects, token servers) to a private one, unless SOCKERLESS_PRIVATE_HOSTS names it. */
 #ifndef IMAGE_REGISTRY_SESSION_H
 #define IMAGE_REGISTRY_SESSION_H
 

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/parse.h"
+#include "image/registry_url.h"
 
 #define ANSWER_MAX (256 * 1024)
 #define QUERY_MAX (64 * 1024)
@@ -134,6 +135,7 @@ static void on_answer(void *ctx, const struct http_response *r, const struct err
 	t->call = NULL;
 	if (failed) {
 		err = *failed;
+		registry_url_private(&err);
 		err_wrap(&err, "token server of %s", t->host);
 	} else {
 		rc = take(t, r, &root, &a, &err);
@@ -200,7 +202,7 @@ struct registry_token *registry_token_start(struct http_client *http, const stru
 				   : xasprintf("%s%c%s", q->realm, strchr(q->realm, '?') ? '&' : '?', query);
 	struct http_call_options opt = {
 		.method = post ? "POST" : "GET", .url = url, .timeout_ms = DEADLINE_MS,
-		.max_response_bytes = ANSWER_MAX, .ca_file = q->ca_file,
+		.max_response_bytes = ANSWER_MAX, .ca_file = q->ca_file, .public_only = q->public_only,
 	};
 	struct registry_token *t = xcalloc(1, sizeof(*t));
 

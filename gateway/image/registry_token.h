@@ -20,6 +20,7 @@ struct registry_token_request {
 	const char *realm, *service; /* service may be NULL */
 	const char *host;            /* the registry, for sentences */
 	const char *ca_file;
+	bool public_only;            /* http_call_options */
 	struct strv scopes;
 	const struct credentials *cred;
 	bool offline;                /* a refresh token is wanted too */

@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 
@@ -43,3 +44,30 @@ char *registry_url_resolve(const char *host, const char *base, const char *locat
 	return ret;
 }
 
+
+bool registry_url_host_in(const char *url, const struct strv *hosts)
+{
+	char *host = NULL, *port = NULL;
+	CURLU *u = curl_url();
+	bool found = false;
+
+	if (!curl_url_set(u, CURLUPART_URL, url, 0) && !curl_url_get(u, CURLUPART_HOST, &host, 0) &&
+	    !curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT)) {
+		AUTO_FREE char *with_port = xasprintf("%s:%s", host, port);
+
+		for (size_t i = 0; i < hosts->n; i++)
+			found = found || strcasecmp(hosts->v[i], host) == 0 || strcasecmp(hosts->v[i], with_port) == 0;
+	}
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(u);
+	return found;
+}
+
+void registry_url_private(struct err *err)
+{
+	if (err->kind != ERR_FORBIDDEN)
+		return;
+	err->kind = ERR_UPSTREAM;
+	err_wrap(err, "refused to go where a public registry sends us (SOCKERLESS_PRIVATE_HOSTS allows hosts)");
+}

@@ -10,6 +10,7 @@
 #define NET_HTTP_CLIENT_H
 
 #include <stdbool.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,9 @@ struct http_call_options {
 	uint64_t timeout_ms;         /* whole call; required */
 	size_t max_response_bytes;   /* ERR_LIMIT beyond; 0 means 16 MiB */
 	const char *ca_file;         /* NULL: the system's store */
+	/* The URL is a stranger's: ERR_FORBIDDEN if its host has a private address, before a byte is sent. Where a
+	 * proxy is configured for it, that is the proxy's decision. */
+	bool public_only;
 	bool direct;                 /* not by a proxy, whatever the environment says */
 	/* Instead of body, body_len bytes as they come, with cb's ctx: how many were given (at most n), 0 for
 	 * none now, -1 to give up. */
@@ -48,6 +52,7 @@ struct http_response {
 	const char *body;            /* NUL-terminated behind len; borrowed, valid during cb */
 	size_t len;
 	struct strv headers;         /* "name: value", names in lower case; borrowed */
+	const char *peer;            /* the address that answered; borrowed */
 };
 const char *http_response_header(const struct http_response *r, const char *lower_name);
 

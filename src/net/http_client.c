@@ -5,10 +5,15 @@
 #include <assert.h>
 #include <ctype.h>
 #include <curl/curl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <utlist.h>
 
 #include "base/buf.h"
+#include "net/address.h"
 #include "net/defer.h"
 
 #define KEPT_MAX 8L /* idle connections; curl alone keeps four times what ever ran at once */
@@ -35,6 +40,7 @@ struct http_call {
 	const char *once_at;
 	size_t once_left;
 	bool too_large, gave_up;
+	char refused[INET6_ADDRSTRLEN]; /* a private address, of a public_only call */
 	bool paused, resume;     /* by its read or write; to go on in the next round */
 	ssize_t (*read)(void *ctx, void *p, size_t n);
 	int (*write)(void *ctx, const void *p, size_t n);
@@ -83,6 +89,8 @@ static void describe_failure(const struct http_call *call, CURLcode code, struct
 	if (call->too_large)
 		err_set(err, ERR_LIMIT, "%.*s: the answer is longer than %zu bytes", (int)len, url ? url : "",
 			call->body.max);
+	else if (*call->refused)
+		err_set(err, ERR_FORBIDDEN, "%.*s: %s is a private address", (int)len, url ? url : "", call->refused);
 	else if (call->gave_up)
 		err_set(err, ERR_SYSTEM, "%.*s: given up in the middle of a body", (int)len, url ? url : "");
 	else
@@ -107,6 +115,7 @@ static void finish(struct http_call *call, CURLcode code)
 		r.body = (const char *)buf_head(&call->body);
 		r.len = call->body.len;
 		r.headers = call->response_headers;
+		curl_easy_getinfo(call->easy, CURLINFO_PRIMARY_IP, &r.peer);
 		cb(ctx, &r, NULL);
 	} else {
 		describe_failure(call, code, &err);
@@ -220,6 +229,48 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
 	else
 		uv_timer_start(c->timer, on_timeout, (uint64_t)timeout_ms, 0);
 	return 0;
+}
+
+/* ---- only to the internet ---- */
+
+/* A new connection: not even opened. */
+static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct http_call *call = ctx;
+
+	if (!address_is_private(&to->addr))
+		return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	if (getnameinfo(&to->addr, to->addrlen, call->refused, sizeof(call->refused), NULL, 0, NI_NUMERICHOST) != 0)
+		snprintf(call->refused, sizeof(call->refused), "it");
+	return CURL_SOCKET_BAD;
+}
+
+/* One that was kept, of a call that was allowed more. */
+static int on_connected(void *ctx, char *peer, char *local, int peer_port, int local_port)
+{
+	struct http_call *call = ctx;
+
+	call->refused[0] = '\0'; /* another address of the host may have been tried before */
+	if (!address_text_is_private(peer))
+		return CURL_PREREQFUNC_OK;
+	snprintf(call->refused, sizeof(call->refused), "%s", peer);
+	return CURL_PREREQFUNC_ABORT;
+}
+
+static bool through_proxy(const char *url)
+{
+	bool tls = strncmp(url, "https:", 6) == 0;
+
+	return getenv("all_proxy") || getenv("ALL_PROXY") || (tls ? getenv("https_proxy") || getenv("HTTPS_PROXY")
+							     : getenv("http_proxy") != NULL);
+}
+
+static void set_public_only(struct http_call *call)
+{
+	curl_easy_setopt(call->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	curl_easy_setopt(call->easy, CURLOPT_OPENSOCKETDATA, call);
+	curl_easy_setopt(call->easy, CURLOPT_PREREQFUNCTION, on_connected);
+	curl_easy_setopt(call->easy, CURLOPT_PREREQDATA, call);
 }
 
 /* ---- bodies that flow ---- */
@@ -449,6 +500,8 @@ static void set_options(struct http_call *call, const struct http_call_options *
 		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
 		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((opt->stall_ms + 999) / 1000));
 	}
+	if (opt->public_only && !through_proxy(opt->url))
+		set_public_only(call);
 	set_body(call, opt);
 	if (!strcmp(opt->method, "HEAD"))
 		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);

@@ -83,16 +83,21 @@ static void fake_handler(struct exchange *x, void *ctx)
 	exchange_collect_body(x, 1 << 20, fake_body, ctx);
 }
 
-static void fake_open(struct fake *f)
+static void fake_open_at(struct fake *f, const char *address)
 {
 	static const struct http_server_options options = {0};
 	struct err err = {0};
-	int fd = listen_tcp("127.0.0.1", 0, false, &err);
+	int fd = listen_tcp(address, 0, false, &err);
 
 	cr_assert(fd >= 0, "%s", err.msg);
 	f->port = listen_port(fd);
 	f->server = http_server_new(&fixture_loop, &options, fake_handler, f);
 	cr_assert(http_server_listen(f->server, fd, NULL, &err) == 0, "%s", err.msg);
+}
+
+static inline void fake_open(struct fake *f)
+{
+	fake_open_at(f, "127.0.0.1");
 }
 
 static void fake_close(struct fake *f)

@@ -149,6 +149,39 @@ Test(http_client, connections_are_used_again)
 	stop();
 }
 
+/* A stranger's URL, answered or refused. */
+static void expect_refused(void)
+{
+	struct http_call_options opt = {.method = "GET", .url = url, .timeout_ms = 5000, .public_only = true};
+	struct result r = {0};
+
+	cr_assert_not_null(http_client_start(client, &opt, on_result, &r, NULL));
+	for (int i = 0; !r.done && i < 1000; i++) /* it ends in a timer: nothing would wake a loop that waits */
+		run_ready();
+	cr_expect(r.err.kind == ERR_FORBIDDEN && strstr(r.err.msg, "127.0.0.1 is a private address"), "%s", r.err.msg);
+	free(r.body);
+}
+
+Test(http_client, a_strangers_url_may_not_lead_to_a_private_address)
+{
+	struct result r = {0};
+
+	unsetenv("http_proxy");
+	unsetenv("all_proxy");
+	unsetenv("ALL_PROXY");
+	start();
+	expect_refused();
+	cr_expect_eq(http_server_connections(server), 0);
+	call(&r, "GET", "/nothing", NULL, 5000, 0); /* ours: and its connection is kept */
+	run_until(r.done);
+	cr_expect_eq(r.status, 404);
+	cr_expect_eq(asked, 1);
+	expect_refused();
+	cr_expect_eq(asked, 1);
+	free(r.body);
+	stop();
+}
+
 Test(http_client, redirects_are_not_followed)
 {
 	struct result r = {0};
