@@ -1,6 +1,7 @@
 /* main - builds struct gateway, opens the doors, runs the loop, closes in reverse order. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -38,6 +39,7 @@
 
 #define EXIT_USAGE 2
 #define LOOP_SLOW_MS 100
+#define LOCK_MS 1000
 
 struct program {
 	struct gateway g;
@@ -69,7 +71,8 @@ static int make_directories(const char *path, struct err *err)
 	}
 }
 
-/* Two gateways on one state directory would undo each other's work. */
+/* Two gateways on one state directory would undo each other's work. One that was killed a moment ago may still have
+ * threads that end. */
 static int lock_state(struct program *p, struct err *err)
 {
 	AUTO_FREE char *path = xasprintf("%s/lock", p->config.state_dir);
@@ -77,8 +80,9 @@ static int lock_state(struct program *p, struct err *err)
 	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (p->lock < 0)
 		return err_sys(err, errno, "open %s", path);
-	if (flock(p->lock, LOCK_EX | LOCK_NB) < 0)
-		return err_set(err, ERR_CONFLICT, "another gateway uses %s", p->config.state_dir);
+	for (uint64_t deadline = clock_mono_ms() + LOCK_MS; flock(p->lock, LOCK_EX | LOCK_NB) < 0; poll(NULL, 0, 10))
+		if (clock_mono_ms() >= deadline)
+			return err_set(err, ERR_CONFLICT, "another gateway uses %s", p->config.state_dir);
 	return 0;
 }
 

@@ -1,7 +1,10 @@
 /* image_pull - POST /images/create: ask the registry for manifest and config, and remember them.
  * Layers stay where they are, Cloud Run fetches them itself; so the progress lines tell what is known
  * and no download is acted. Without a tag every tag of the repository is pulled. Nothing is sent before the
- * first answer is known: a failure until then has its own status, later it is in the stream. */
+ * first answer is known: a failure until then has its own status, later it is in the stream.
+ *
+ * In agent mode overlay an image that was pulled with a password is given its agent here, because at its start
+ * nobody knows the password any more; others wait for their first start. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +13,8 @@
 #include "api/progress.h"
 #include "api/reply.h"
 #include "base/mem.h"
+#include "image/credentials.h"
+#include "image/overlay.h"
 #include "image/reference.h"
 #include "image/registry_fetch.h"
 #include "image/registry_tags.h"
@@ -21,8 +26,10 @@ struct pull {
 	struct registry_session *session;
 	struct registry_tags *list;
 	struct registry_fetch *fetch;
+	struct overlay_wait *overlay;
 	struct strv wanted;     /* tags, or one digest; from `at` on still to do */
 	size_t at;
+	char digest[REGISTRY_DIGEST_MAX]; /* the present one's */
 	bool begun, news;
 };
 
@@ -32,6 +39,7 @@ static void release(struct request *r)
 
 	registry_tags_cancel(p->list);
 	registry_fetch_cancel(p->fetch);
+	overlay_cancel(p->overlay);
 	registry_close(p->session);
 	reference_release(&p->ref);
 	strv_release(&p->wanted);
@@ -96,6 +104,36 @@ static bool has_name(const struct strv *names, const char *name)
 
 static void next(struct request *r);
 
+static void told(struct request *r, const char *digest)
+{
+	reply_line(r, progress_status(NULL, "Digest: %s", digest));
+	((struct pull *)r->state)->at++;
+	next(r);
+}
+
+static void on_overlay(void *ctx, const char *ref, const struct err *failed)
+{
+	struct request *r = ctx;
+	struct pull *p = r->state;
+
+	p->overlay = NULL;
+	if (failed)
+		fail(r, failed);
+	else
+		told(r, p->digest);
+}
+
+static bool has_password(struct request *r, const struct registry_session *s)
+{
+	struct credentials c = {0};
+	bool given;
+
+	credentials_from_header(exchange_header(r->x, "X-Registry-Auth"), registry_host(s), false, &c);
+	given = credentials_given(&c);
+	credentials_release(&c);
+	return given;
+}
+
 static void fetched(void *ctx, const struct registry_image *image, const struct err *failed)
 {
 	struct request *r = ctx;
@@ -129,9 +167,11 @@ static void fetched(void *ctx, const struct registry_image *image, const struct 
 	reply_line(r, progress_status(by_digest ? name : what, "Pulling from %s", p->ref.path));
 	if (!up_to_date)
 		layer_lines(r, image->manifest, known != NULL);
-	reply_line(r, progress_status(NULL, "Digest: %s", image->digest));
-	p->at++;
-	next(r);
+	memcpy(p->digest, image->digest, sizeof(p->digest));
+	if (r->g->overlays && has_password(r, p->session))
+		p->overlay = overlay_get(r->g->overlays, pull_ref, exchange_header(r->x, "X-Registry-Auth"), on_overlay, r);
+	else
+		told(r, p->digest);
 }
 
 static void next(struct request *r)

@@ -1,7 +1,7 @@
 /* registry_upload - see registry_upload.h:
  *
  *   HEAD blob ──200──▶ exists
- *     └─▶ POST uploads/[?mount=…&from=…] ──201──▶ mounted
+ *     └─▶ POST uploads/[?mount=…&from=…] ──201──▶ mounted       (refused: the same without mount)
  *           └─202──▶ PATCH with the bytes ──▶ PUT ?digest= ──201──▶ sent      (as docker push does)
  *
  * Between two registries the bytes go through `pipe`: the download stops when it is full, the upload when it
@@ -32,6 +32,7 @@ struct registry_upload {
 	struct registry_upload_ops ops;
 	void *ctx;
 	int tries;
+	bool no_mount;                  /* it has been refused */
 	struct timer *retry;
 	struct registry_call *call;     /* to the receiving registry */
 	char *location;
@@ -280,6 +281,8 @@ static int patch(struct registry_upload *u, struct err *err)
 
 /* ---- the way there ---------------------------------------------------------------------------------- */
 
+static int post(struct registry_upload *u, struct err *err);
+
 static void on_post(void *ctx, const struct http_response *r, const struct err *why)
 {
 	struct registry_upload *u = ctx;
@@ -289,6 +292,13 @@ static void on_post(void *ctx, const struct http_response *r, const struct err *
 	if (!why && r->status == 201) {
 		u->call = NULL;
 		finish(u, UPLOAD_MOUNTED, NULL);
+		return;
+	}
+	/* Not every registry knows mounting, not every neighbour may be read: sending always works. */
+	if (!why && u->blob.mount_from && !u->no_mount && r->status != 202) {
+		u->call = NULL;
+		u->no_mount = true;
+		next(u, post(u, &err), &err);
 		return;
 	}
 	if (!expect(u, r, why, 202))
@@ -301,7 +311,7 @@ static void on_post(void *ctx, const struct http_response *r, const struct err *
 
 static int post(struct registry_upload *u, struct err *err)
 {
-	AUTO_FREE char *path = u->blob.mount_from
+	AUTO_FREE char *path = u->blob.mount_from && !u->no_mount
 		? xasprintf("blobs/uploads/?mount=%s&from=%s", u->blob.digest, u->blob.mount_from)
 		: xstrdup("blobs/uploads/");
 	struct registry_request q = {.method = "POST", .path = path};

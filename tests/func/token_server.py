@@ -2,16 +2,17 @@
 """token_server - distribution's token authentication, small: signs what is asked for, for one user, and
 "pull" for nobody in particular below public/. Sources: distribution's specification of token authentication.
 
-usage: token_server.py PORT_FILE KEY CERT USER PASSWORD"""
+usage: token_server.py PORT_FILE KEY CERT USER PASSWORD [tls]      tls: served with that certificate, too"""
 import base64
 import http.server
 import json
+import ssl
 import subprocess
 import sys
 import time
 import urllib.parse
 
-port_file, key, cert, user, password = sys.argv[1:]
+port_file, key, cert, user, password = sys.argv[1:6]
 REFRESH = "refresh-" + password
 
 
@@ -81,6 +82,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+if sys.argv[6:] == ["tls"]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 with open(port_file + ".new", "w", encoding="ascii") as f:
     f.write(str(server.server_address[1]))
 subprocess.run(["mv", port_file + ".new", port_file], check=True)

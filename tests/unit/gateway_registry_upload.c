@@ -98,6 +98,31 @@ Test(upload, a_neighbours_blob_is_mounted)
 	cr_expect(strstr(target.asked[1].line, "&from=other") != NULL);
 }
 
+Test(upload, where_nothing_can_be_mounted_it_is_sent)
+{
+	static const int refusals[] = {202, 400, 404, 405};
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+		struct registry_blob b = {.bytes = "hello", .mount_from = "other"};
+		struct answer script[] = {
+			{404, "", NULL}, {refusals[i], "", "Location: /u/1"}, {202, "", "Location: /u/2"}, {201, "", NULL},
+		};
+		size_t direct = refusals[i] == 202; /* an upload was begun instead */
+		struct outcome o;
+
+		target.n_asked = target.n_listed = 0;
+		if (direct)
+			script[2] = script[3];
+		target.answers = script;
+		target.n_answers = 4 - direct;
+		o = upload(&b);
+		cr_expect(!o.err.kind && o.result == UPLOAD_SENT, "%d: %s", refusals[i], o.err.msg);
+		cr_expect_eq(target.n_asked, 4 - direct);
+		if (!direct)
+			fake_expect(&target, 2, "POST /v2/mine/blobs/uploads/");
+	}
+}
+
 Test(upload, bytes_of_memory_go_with_the_put)
 {
 	struct registry_blob b = {.bytes = "hello"};
