@@ -50,9 +50,10 @@ static void wait_and_begin(struct slot *s, struct container *c)
 
 	for (int i = 1; i < c->executions_lost && ms < PAUSE_MAX_MS; i++)
 		ms *= 2;
+	ms = ms > PAUSE_MAX_MS ? PAUSE_MAX_MS : ms;
 	s->again = xcalloc(1, sizeof(*s->again));
 	s->again->slot = s;
-	s->again->timer = timer_start(s->l->g->loop, ms > PAUSE_MAX_MS ? PAUSE_MAX_MS : ms, begin, s->again);
+	s->again->timer = timer_start(s->l->g->loop, ms, begin, s->again);
 	log_warn("a new execution follows", "container=%.12s lost=%d in_ms=%llu", c->id, c->executions_lost,
 		 (unsigned long long)ms);
 }
@@ -63,6 +64,15 @@ static bool in_budget(const struct container *c)
 		return true;
 	log_error("executions are lost again and again, giving up", "container=%.12s lost=%d", c->id, c->executions_lost);
 	return false;
+}
+
+/* A gateway that is started again goes on counting. */
+static void keep_count(struct container *c)
+{
+	struct err err = { 0 };
+
+	if (container_save(c, &err) < 0)
+		log_error("the count of lost executions is not stored", "container=%.12s error=\"%s\"", c->id, err.msg);
 }
 
 bool again_after_end(struct slot *s, struct container *c, int exit_code, int64_t finished_ns, bool incomplete)
@@ -82,6 +92,8 @@ bool again_after_end(struct slot *s, struct container *c, int exit_code, int64_t
 		return false;
 	}
 	c->output_incomplete = incomplete;
+	if (pausing)
+		keep_count(c);
 	wait_and_begin(s, c);
 	return true;
 }
@@ -91,6 +103,7 @@ bool again_after_failed_start(struct slot *s, struct container *c)
 	if (!c->restarting || s->stop || s->removal || policy_of(c).when == RESTART_NO)
 		return false;
 	c->executions_lost++;
+	keep_count(c);
 	if (!in_budget(c))
 		return false;
 	wait_and_begin(s, c);

@@ -113,6 +113,7 @@ static json_t *to_doc(const struct container *c)
 	json_object_set_new(d, "restarting", json_boolean(c->restarting));
 	json_object_set_new(d, "restartCount", json_integer(c->restart_count));
 	json_object_set_new(d, "restartBase", json_integer(c->restart_base));
+	json_object_set_new(d, "executionsLost", json_integer(c->executions_lost));
 	json_object_set_new(d, "stoppedByHand", json_boolean(c->stopped_by_hand));
 	json_object_set_new(d, "exitOnNext", json_boolean(c->exit_on_next));
 	json_object_set_new(d, "memoryLimit", json_integer(c->memory_limit));
@@ -175,6 +176,7 @@ static struct container *from_doc(const char *id, const json_t *d, struct err *e
 	c->restarting = doc_bool(d, "restarting");
 	c->restart_count = (int)doc_int(d, "restartCount");
 	c->restart_base = (int)doc_int(d, "restartBase");
+	c->executions_lost = (int)doc_int(d, "executionsLost");
 	c->stopped_by_hand = doc_bool(d, "stoppedByHand");
 	c->exit_on_next = doc_bool(d, "exitOnNext");
 	c->memory_limit = doc_int(d, "memoryLimit");
@@ -409,8 +411,8 @@ fail:
 json_t *container_record(const struct container *c)
 {
 	static const char *const state[] = {"state", "exitCode", "error", "started", "finished", "pid", "outputIncomplete",
-					    "paused", "restarting", "restartCount", "restartBase", "stoppedByHand", "exitOnNext",
-					    "memoryLimit", "health", "job", "execution", "token"};
+					    "paused", "restarting", "restartCount", "restartBase", "executionsLost",
+					    "stoppedByHand", "exitOnNext", "memoryLimit", "health", "job", "execution", "token"};
 	json_t *d = to_doc(c);
 
 	for (size_t i = 0; i < sizeof(state) / sizeof(state[0]); i++)

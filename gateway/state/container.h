@@ -53,6 +53,7 @@ struct container {
 	bool paused, restarting;
 	int restart_count;          /* by the policy, since the last docker start */
 	int restart_base;           /* of these, before the present execution */
+	int executions_lost;        /* in a row; cloud/again.c */
 	bool stopped_by_hand;       /* since then: docker stop or kill; what unless-stopped looks at */
 	bool exit_on_next;          /* since then: no restart whatever the policy says */
 	json_t *health;             /* Docker's State.Health (state/health.h), or NULL */
@@ -67,7 +68,6 @@ struct container {
 	/* Not stored. */
 	bool remove_volumes;        /* docker rm -v */
 	uint64_t version;           /* of the stored document */
-	int executions_lost;        /* in a row; cloud/again.c */
 	struct log *log;            /* ours; opened on first use by container_log */
 	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */
 	char *overlay_ref;          /* this run's image with the agent, instead of image_ref; NULL in other agent modes */

@@ -171,15 +171,22 @@ survives() {
 }
 t "the gateway is killed and comes back" survives
 
+lose() { # name: its execution ends without its doing
+	local jobs execution id
+	jobs=$(local_json emulator)/v2/projects/sockerless-local/locations/us-central1/jobs
+	id=$(docker inspect -f '{{.Id}}' "$1")
+	execution=$(curl -sf "$jobs/sockerless-${id:0:12}/executions" | jq -re '.executions[0].name')
+	curl -sf -X POST -H 'Content-Type: application/json' -d '{}' "$(local_json emulator)/v2/$execution:cancel"
+}
+knobs() { curl -sSf -m 10 -d "$1" "$(local_json emulator)/emulator/v1/knobs" >/dev/null; }
+
 lost() {
 	gateway_only
 	docker run -d --name lost --restart always busybox sh -c 'echo run; sleep 1000'
 	until_true 10 log_has lost run
-	local first job execution
+	local first
 	first=$(state lost StartedAt)
-	job=$(curl -sf "$(local_json emulator)/v2/projects/sockerless-local/locations/us-central1/jobs" | jq -re '.jobs[0].name')
-	execution=$(curl -sf "$(local_json emulator)/v2/$job/executions" | jq -re '.executions[0].name')
-	curl -sf -X POST -H 'Content-Type: application/json' -d '{}' "$(local_json emulator)/v2/$execution:cancel"
+	lose lost
 	until_true 30 has_count lost 1
 	until_true 30 is_state lost running
 	[ "$(state lost StartedAt)" != "$first" ] || fail 'the same run'
@@ -188,5 +195,46 @@ lost() {
 	docker rm -f lost
 }
 t "a lost execution has a successor" lost
+
+# The first pause is a second; refused starts make it longer.
+pausing() { # name
+	local id
+	docker run -d --name "$1" --restart always busybox sh -c 'echo run; sleep 1000'
+	until_true 10 log_has "$1" run
+	knobs '{"errors":[{"method":"*","path":":run","status":400,"count":2}]}'
+	lose "$1"
+	id=$(docker inspect -f '{{.Id}}' "$1")
+	until_true 30 grep -q "a new execution follows container=${id:0:12} lost=3" "$T/engine.log"
+}
+
+start_fails() {
+	gateway_only
+	pausing unlucky
+	eq restarting "$(state unlucky Status)"
+	until_true 30 is_state unlucky running
+	eq 'run run' "$(docker logs unlucky | xargs)"
+	docker rm -f unlucky
+}
+t "a successor that cannot be started is tried again" start_fails
+
+stops_in_pause() {
+	gateway_only
+	pausing stopped
+	within 2 docker stop stopped
+	eq 'exited false' "$(docker inspect -f '{{.State.Status}} {{.State.Restarting}}' stopped)"
+	docker start stopped
+	eq hi "$(docker exec stopped echo hi)"
+	eq 0 "$(count stopped)"
+	docker rm -f stopped
+}
+t "stop while a successor waits" stops_in_pause
+
+removed_in_pause() {
+	gateway_only
+	pausing removed
+	within 5 docker rm -f removed
+	status 1 docker inspect removed
+}
+t "rm -f while a successor waits" removed_in_pause
 
 finish
