@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cloud/adopt.h"
+#include "cloud/adopt_images.h"
 #include "cloud/job_identity.h"
 #include "cloud/lifecycle_ops.h"
 #include "cloud/run.h"
@@ -30,6 +31,7 @@ struct recovery {
 	json_t *jobs;              /* to be adopted, from at on */
 	size_t at;
 	bool failed;
+	struct image_adoption *images;
 	struct adopting {
 		struct recovery *r;
 		struct adoption *adoption;
@@ -113,6 +115,7 @@ static void adopt_next(struct recovery *r)
 	if (!r->failed)
 		disk_is_complete(r->l->g);
 	r->timer = timer_start(r->l->g->loop, r->failed ? LIST_AGAIN_MS : (uint64_t)r->l->g->config->sweep_interval_ms, list_jobs, r);
+	adopt_images(r->l->g, &r->images);
 	tell_ready(r);
 }
 
@@ -267,6 +270,7 @@ void recovery_end(struct lifecycle *l)
 	timer_cancel(&r->timer);
 	for (size_t i = 0; i < ADOPT_AT_ONCE; i++)
 		adopt_cancel(r->adopting[i].adoption);
+	adopt_images_cancel(r->images);
 	json_decref(r->jobs);
 	json_decref(r->told);
 	free(r);

@@ -43,6 +43,7 @@ must until_true 20 is_state ends exited
 must docker rm ends
 must docker run -d --name ends busybox sh -c 'sleep 6; exit 33'
 must look "$T/before"
+images_before=$(docker images --digests --no-trunc --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}')
 lines_before=$(docker logs steady | wc -l)
 must lose_disk
 ids_known() { until_true 15 docker exec steady true && until_true 15 docker exec terminal true && until_true 15 docker exec owner true; }
@@ -53,6 +54,14 @@ same() {
 	diff -r "$T/before" "$T/after"
 }
 t "ps, inspect, networks and volumes are the same without a disk" same
+
+images() {
+	listed() { docker images --digests --no-trunc --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}'; }
+	echo "before: $images_before"
+	back() { [ "$(listed)" = "$images_before" ]; }
+	until_true 10 back
+}
+t "the images of containers are found again in their registry" images
 
 only_here() { status 1 docker inspect never; }
 t "what was never started was on the disk alone" only_here
