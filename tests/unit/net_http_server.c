@@ -408,7 +408,7 @@ Test(http_server, a_body_too_large_is_413_and_the_owner_is_told)
 	end_send(&e, block, 1001);
 	run_until(e.eof);
 	cr_assert(end_has(&e, "413 Request Entity Too Large"));
-	cr_assert(end_has(&e, "{\"message\":\"the request body is too large\"}"));
+	cr_assert(end_has(&e, "{\"message\":\"the request body is larger than 1000 bytes\"}"));
 	cr_assert_eq(lost, 1);
 	stop(&e);
 }
