@@ -7,8 +7,10 @@
 #include "relay.h"
 
 #include <assert.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <utlist.h>
 
 #include "agents/registry.h"
@@ -30,6 +32,8 @@
 #define PUMP_SLICE (256 * 1024)
 #define LINGER_MS 5000
 #define AGENT_WAIT_MS (60 * 1000)
+#define HEAD_POLL_MS 1
+#define HEAD_POLLS 100
 
 enum relay_state { RELAY_HELD, RELAY_OPEN, RELAY_FLUSHING, RELAY_LINGERING, RELAY_DEAD };
 
@@ -45,6 +49,8 @@ struct relay {
 	struct buf in;                 /* read, but not yet taken by the process */
 	bool client_eof, eof_passed, input_queued;
 	struct timer *linger;
+	unsigned head_polls;           /* how often to look yet whether the answer's head has been read */
+	struct timer *head_timer;
 
 	/* What the client types. */
 	bool stdin_wanted;
@@ -131,6 +137,7 @@ static void relay_die(struct relay *r)
 		log_cursor_free(r->cursor);
 	r->cursor = NULL;
 	timer_cancel(&r->linger);
+	timer_cancel(&r->head_timer);
 	conn_close(r->conn);
 	r->conn = NULL;
 	if (r->tunnel) {
@@ -167,6 +174,35 @@ static void want(struct relay *r, unsigned events)
 
 /* ---- to the client ------------------------------------------------------------------------------- */
 
+static void relay_writable(struct relay *r);
+
+static void head_waited(void *p)
+{
+	struct relay *r = p;
+
+	r->head_timer = NULL;
+	if (r->conn && (r->state == RELAY_OPEN || r->state == RELAY_FLUSHING))
+		relay_writable(r);
+}
+
+/* Docker's Python SDK loses output that comes with the answer's head, in one read: it parses the head from a
+ * buffer and goes on below it. dockerd is slow enough; here nothing is written before the head has been read,
+ * where the kernel can tell. False: head_waited will go on. */
+static bool head_is_read(struct relay *r)
+{
+	int unread;
+
+	if (r->head_timer)
+		return false;
+	if (!r->head_polls || ioctl(conn_fd(r->conn), SIOCOUTQ, &unread) < 0 || unread == 0) {
+		r->head_polls = 0;
+		return true;
+	}
+	r->head_polls--;
+	r->head_timer = timer_start(r->g->loop, HEAD_POLL_MS, head_waited, r);
+	return false;
+}
+
 /* Write what waits in r->out and then p[0..n) with one call. How many bytes of p are done with; a client
  * that is gone takes everything, and the relay dies after this round. */
 static size_t relay_write(struct relay *r, const uint8_t *p, size_t n)
@@ -175,7 +211,7 @@ static size_t relay_write(struct relay *r, const uint8_t *p, size_t n)
 	bool head = r->out.len > 0;
 	ssize_t done;
 
-	if (!r->conn)
+	if (!r->conn || !head_is_read(r))
 		return 0;
 	done = conn_writev(r->conn, head ? iov : iov + 1, head ? 2 : 1);
 	if (done == CONN_FAILED) {
@@ -753,6 +789,8 @@ void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool e
 	buf_append(&r->out, head, strlen(head));
 	r->state = RELAY_OPEN;
 	relay_write(r, NULL, 0);
+	if (*head && strcmp(conn_peer(conn), "unix") == 0)
+		r->head_polls = HEAD_POLLS;
 	relay_input(r);
 	if (r->state != RELAY_OPEN)
 		return;

@@ -14,5 +14,10 @@ t "attach/ws: a client that closes ends stdin of a container made for one" attac
 t "logs=1 stream=1: what was printed comes first, then what is" attach history
 t "logs=1 stream=0: what was printed, and the end" attach only_history
 t "three clients attached at once all get everything" attach several
+head_alone() {
+	gateway_only # dockerd is slower than most clients, no more
+	attach head_alone
+}
+t "the answer's head comes by itself, also to a client that reads late" head_alone
 
 finish

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# The sequences of calls that CI runners make, and the Python SDK.
+# The sequences of calls that CI runners make.
 . "$(dirname "$0")/lib.sh"
 engine_start busybox debian-like
 [ "$ENGINE" = dockerd ] || must docker pull -q busybox
 runners() { "$PYTHON" "$func_dir/runners.py" "$@"; }
-sdk() { "$PYTHON" "$func_dir/python_client.py" "$@"; }
 
 t "gitlab-runner: attach before start, script on stdin, half-close, wait; stage after stage" runners gitlab
 t "gitlab-runner: a failing script's status; stop of a stopped container" runners gitlab_fails
@@ -33,11 +32,5 @@ actions() {
 	docker rm --force "$id"
 }
 t "actions/runner: tail -f /dev/null and forty steps by exec" actions
-
-t "Python SDK: run" sdk run
-t "Python SDK: exec_run, with demux, stream and exit codes" sdk exec_run
-t "Python SDK: logs, streamed and after" sdk logs
-t "Python SDK: attach socket with half-close" sdk attach_socket
-t "Python SDK: list, inspect, stop, wait, remove" sdk lifecycle
 
 finish

@@ -192,5 +192,27 @@ def several():
     remove(name)
 
 
+def head_alone():
+    """A client that reads late gets the head of the answer by itself: the Python SDK would lose what is with it."""
+    name = container("sh", "-c", "echo before; sleep 1000")
+    start(name)
+    printed(name, b"before")
+    made = engine.exec_create(name, "echo", "out")
+    for path in (f"/containers/{name}/attach?logs=1&stdout=1", f"/exec/{made}/start"):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(engine.TIMEOUT)
+        s.connect(engine.SOCKET)
+        s.sendall((f"POST /v1.41{path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+                   "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n{}").encode())
+        time.sleep(0.05)
+        head = s.recv(65536)
+        assert head.startswith(b"HTTP/1.1 101") and head.endswith(b"\r\n\r\n"), head
+        got = b""
+        while chunk := s.recv(65536):
+            got += chunk
+        assert got[8:] in (b"before\n", b"out\n"), got
+    remove(name)
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])
