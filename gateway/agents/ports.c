@@ -49,7 +49,8 @@ struct forward {
 	char container_id[ID_HEX_MAX];
 	struct conn *conn;
 	struct tool *tool;
-	bool input_over, blocked;    /* the client has sent EOF; its socket is full */
+	bool input_over, output_over; /* the client, the server has sent its end */
+	bool blocked;                /* the client's socket is full */
 	struct forward *prev, *next;
 };
 
@@ -123,6 +124,20 @@ static size_t on_output(void *ctx, const uint8_t *p, size_t n)
 	return wrote == CONN_AGAIN ? 0 : (size_t)wrote;
 }
 
+/* The server has nothing more to say, but may listen; one whose container has ended does not. */
+static void on_output_end(void *ctx)
+{
+	struct forward *f = ctx;
+	struct set *s;
+
+	f->output_over = true;
+	HASH_FIND_STR(f->p->sets, f->container_id, s);
+	if (!s)
+		forward_free(f, false);
+	else
+		conn_shutdown_write(f->conn); /* a failure is followed by the hang-up */
+}
+
 static void on_input_room(void *ctx)
 {
 	set_wants(ctx);
@@ -141,6 +156,7 @@ static void on_end(void *ctx, const struct err *err)
 
 static const struct tool_ops tool_ops = {
 	.on_output = on_output,
+	.on_output_end = on_output_end,
 	.on_input_room = on_input_room,
 	.on_end = on_end,
 };
@@ -401,11 +417,15 @@ void ports_serve(struct ports *p, const struct container *c)
 
 void ports_close(struct ports *p, const struct container *c)
 {
+	struct forward *f, *tmp;
 	struct set *s;
 
 	HASH_FIND_STR(p->sets, c->id, s);
 	if (s)
 		set_free(s);
+	DL_FOREACH_SAFE(p->forwards, f, tmp)
+		if (f->output_over && strcmp(f->container_id, c->id) == 0)
+			forward_free(f, false);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------- */

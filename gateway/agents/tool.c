@@ -84,6 +84,13 @@ static size_t take_sentence(struct tool *t, const uint8_t *p, size_t n)
 	return n;
 }
 
+/* A record of no bytes. */
+static void stream_ended(struct tool *t)
+{
+	if (t->head[0] != STDERR_TAG && t->ops->on_output_end)
+		t->ops->on_output_end(t->ctx);
+}
+
 static size_t on_output(void *ctx, const uint8_t *p, size_t n)
 {
 	struct tool *t = ctx;
@@ -94,6 +101,8 @@ static size_t on_output(void *ctx, const uint8_t *p, size_t n)
 
 		if (t->have < RECORD_HEADER) {
 			taken += take_header(t, p + taken, part);
+			if (t->have == RECORD_HEADER && t->left == 0)
+				stream_ended(t);
 		} else {
 			part = part < t->left ? part : t->left;
 			got = t->head[0] == STDERR_TAG ? take_sentence(t, p + taken, part) :

@@ -19,6 +19,8 @@ struct tool_ops {
 	/* Its stdout. Returns how many of the n bytes were taken (0..n); for the rest call tool_resume
 	 * when there is room again. */
 	size_t (*on_output)(void *ctx, const uint8_t *p, size_t n);
+	/* It has closed its stdout, and may go on reading. May be NULL; not told of every tool that ends. */
+	void (*on_output_end)(void *ctx);
 	/* tool_input takes bytes again. May be NULL when there is no input. */
 	void (*on_input_room)(void *ctx);
 	/* Last call; *t is gone. err NULL: it ended with 0 and all its output was taken. Else its

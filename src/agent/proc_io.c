@@ -102,10 +102,22 @@ static void set_blocked(struct outlet *o, bool blocked)
 		DL_DELETE(*list, o);
 }
 
+/* A tool that closes its stdout and goes on (a connection whose peer has sent its FIN) is heard: a record of
+ * no bytes. There is room for it where there was room to read. */
+static void tell_end(struct outlet *o)
+{
+	uint8_t head[RECORD_HEADER];
+
+	put_header(o->proc, o, head, 0);
+	stream_write(o->proc->out, head, sizeof(head));
+}
+
 static enum pump_verdict outlet_ended(struct outlet *o)
 {
 	struct proc *p = o->proc;
 
+	if (p->tool && p->out && !p->reaped)
+		tell_end(o);
 	o->owed = 0;
 	pump_remove(&o->item);
 	if (proc_io_ended(p))

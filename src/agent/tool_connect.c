@@ -1,9 +1,10 @@
-/* tool_connect - a TCP connection made in the container, its two directions on stdin and stdout. Each may
- * end: that of stdin becomes a FIN to the peer, which may go on sending; the peer's FIN ends the tool. */
+/* tool_connect - a TCP connection made in the container, its two directions on stdin and stdout. Each may end,
+ * and the other goes on: the end of stdin becomes a FIN to the peer, the peer's FIN the end of stdout. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,10 +47,10 @@ static int move(int from, int to)
 	return tool_write(to, piece, (size_t)n) < 0 ? -1 : 1;
 }
 
-/* Two processes, one a direction, so that a side that does not read stops only its own. The end of the
- * peer's direction ends both. */
+/* Two processes, one a direction, so that a side that does not read stops only its own. */
 static int relay(int fd)
 {
+	struct pollfd over = {.fd = fd};
 	pid_t reader = fork();
 	int moved;
 
@@ -62,9 +63,14 @@ static int relay(int fd)
 		shutdown(fd, moved < 0 ? SHUT_RDWR : SHUT_WR);
 		_exit(TOOL_OK);
 	}
-	while (move(fd, STDOUT_FILENO) > 0)
+	while ((moved = move(fd, STDOUT_FILENO)) > 0)
 		;
-	kill(reader, SIGKILL); /* our exit is the only way to pass on the peer's FIN */
+	if (moved == 0) {
+		close(STDOUT_FILENO);
+		while (poll(&over, 1, -1) < 0 && errno == EINTR) /* until both have ended, or it breaks */
+			;
+	}
+	kill(reader, SIGKILL);
 	return TOOL_OK;
 }
 

@@ -123,6 +123,41 @@ refused_inside() {
 }
 t "nobody listens inside: the connection ends" refused_inside
 
+# The server ends its sending at once, and reads on until the client's end.
+half_closed_inside() {
+	docker run -d --name half "${net[@]}" -p 127.0.0.1:0:7000 busybox sh -c 'echo hello | nc -l -p 7000 | md5sum'
+	until_true 10 listening half 7000
+	random_file "$T/tmp/sent" 4
+	cat >"$T/late.py" <<-'END'
+	import socket, sys
+	s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+	s.settimeout(30)
+	got = b""
+	while piece := s.recv(100):
+	    got += piece
+	assert got == b"hello\n", got
+	s.sendall(sys.stdin.buffer.read())
+	s.close()
+	END
+	timeout 60 python3 "$T/late.py" "$(port_of half 7000)" <"$T/tmp/sent"
+	eq 0 "$(docker wait half)"
+	eq "$(md5sum <"$T/tmp/sent")" "$(docker logs half)"
+	docker rm half
+}
+t "a server that ends its sending first goes on listening" half_closed_inside
+
+# A client that never closes: its connection ends with the container, which ends at once.
+half_closed_client_stays() {
+	docker run -d --name stays "${net[@]}" -p 127.0.0.1:0:7000 busybox sh -c 'echo hello | nc -l -p 7000'
+	until_true 10 listening stays 7000
+	exec 8<>"/dev/tcp/127.0.0.1/$(port_of stays 7000)"
+	eq hello "$(timeout 10 cat <&8)"
+	within 10 docker stop -t 1 stays
+	within 10 docker rm stays
+	exec 8>&-
+}
+t "half an open connection keeps no container" half_closed_client_stays
+
 udp() {
 	gateway_only
 	has "$(docker create --name udp -p 53:53/udp busybox true 2>&1)" 'Port 53/udp is not published'
