@@ -7,7 +7,7 @@
 #   make func       functional tests only (root: they run containers)
 #   make diff       the same requests to dockerd and to the gateway, compared (root)
 #   make install    into DESTDIR and PREFIX (docs/deploy.md), systemd unit included
-#   make package    what `make install` installs, as one archive for a Debian 12 machine
+#   make package    what `make install` installs, as a Debian package
 #   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
 #   make bench      ratios against a real dockerd, in the same run
 #   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
@@ -198,13 +198,12 @@ lint: $(B)/gen/tunnel.pb-c.h
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
-PACKAGE    := $(O)/sockerless-gateway-$(VERSION)-linux-amd64.tar.gz
+PACKAGE    := $(O)/sockerless-gateway_$(VERSION)_amd64.deb
 install: all
 	$(Q)deploy/install.sh $(B) "$(DESTDIR)" $(PREFIX) $(SYSCONFDIR)
 package: $(PACKAGE)
 $(PACKAGE): $(PROGRAMS) $(AGENT_IMAGE) $(wildcard deploy/*)
-	$(Q)echo "  PACKAGE $@"; rm -rf $(O)/package && deploy/install.sh $(B) $(abspath $(O)/package) $(PREFIX) $(SYSCONFDIR) >$(O)/package.log && \
-	tar -C $(O)/package --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -c . | gzip -n >$@
+	$(Q)echo "  PACKAGE $@"; deploy/package.sh $(B) $(VERSION) $@
 
 # The settings' page, from the table that the program reads them by.
 man: $(B)/bin/sockerless-gateway

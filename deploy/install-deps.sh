@@ -40,9 +40,11 @@ run=(
 	umoci
 )
 
-# The real docker client (and dockerd, for the benchmark), its Python SDK, unit tests, test images.
+# The real docker client (and dockerd, for the benchmark), its Python SDK, unit tests, test images; Caddy, which ends TLS
+# before a gateway; gRPC for the stand-in of Terraform's provider.
 test=(
 	busybox-static
+	caddy
 	curl
 	docker.io
 	iproute2
@@ -52,6 +54,7 @@ test=(
 	procps
 	python3
 	python3-docker
+	python3-grpcio
 	python3-yaml
 	util-linux
 	valgrind

@@ -35,13 +35,14 @@ must agent_image trusting ca
 must agent_image distrusting stranger
 
 second=''
+callback_url=https://$host:$port
+callback_flags=(--callback-addr "$host:$port" --callback-cert "$pki/gateway.pem" --callback-key "$pki/gateway.key")
 second_run() { # agent's image
 	SOCKERLESS_FUNC_MARK=$T SOCKERLESS_GCR_PROJECT=sockerless-local SOCKERLESS_ENDPOINT_URL=$(local_json emulator) \
 		SOCKERLESS_GCR_AGENT_IMAGE=$registry/sockerless/agent:$1 SOCKERLESS_HUB_MIRROR=$registry \
-		SOCKERLESS_CALLBACK_URL=https://$host:$port SOCKERLESS_AGENT_TIMEOUT=1s "$BUILD/bin/sockerless-gateway" \
+		SOCKERLESS_CALLBACK_URL=$callback_url SOCKERLESS_AGENT_TIMEOUT=1s "$BUILD/bin/sockerless-gateway" \
 		--addr "tcp://127.0.0.1:$((port + 1))" --tls-cert "$pki/gateway.pem" --tls-key "$pki/gateway.key" \
-		--tls-client-ca "$pki/ca.pem" --callback-addr "$host:$port" --callback-cert "$pki/gateway.pem" \
-		--callback-key "$pki/gateway.key" --state-dir "$T/second" >>"$T/second.log" 2>&1 </dev/null &
+		--tls-client-ca "$pki/ca.pem" "${callback_flags[@]}" --state-dir "$T/second" >>"$T/second.log" 2>&1 </dev/null &
 	second=$!
 	disown
 	until_true 20 over_tls version
@@ -87,5 +88,57 @@ mv "$T/second.log" "$T/second.log.old" # of the first
 second_run distrusting
 t "an agent that does not trust the certificate does not talk to the gateway" distrusts
 second_stop
+
+# As terraform/modules/gateway sets a machine up: Caddy has the certificate, and lets agents through to the gateway.
+front_start() {
+	HOME=$T XDG_DATA_HOME=$T/caddy XDG_CONFIG_HOME=$T/caddy caddy run --adapter caddyfile --config "$T/Caddyfile" \
+		>>"$T/caddy.log" 2>&1 </dev/null &
+	front=$!
+	disown
+	until_true 20 curl -s --cacert "$pki/ca.pem" -o "$T/front.out" "https://$host:$port/"
+}
+front_config() {
+	cat "$pki/gateway.pem" "$pki/gateway.key" >"$pki/both.pem"
+	bash -c '. "$1" && caddyfile "$2" "$3" "$4"' - "$project/terraform/modules/gateway/startup.sh" "$host:$port" \
+		"tls $pki/both.pem $pki/both.pem" "127.0.0.1:$((port + 2))" | sed "s/admin off/&\n\thttp_port $((port + 3))/" >"$T/Caddyfile"
+	caddy validate --adapter caddyfile --config "$T/Caddyfile"
+}
+must command -v caddy
+must front_config
+front_start
+trap 'kill "$front" 2>/dev/null; [ -z "$second" ] || kill "$second" 2>/dev/null' EXIT
+callback_flags=(--callback-addr "127.0.0.1:$((port + 2))")
+second_run trusting
+must over_tls run -d --name tl busybox sleep 1000
+t "run, the agent calling through Caddy" runs
+t "random bytes both ways through Caddy come back equal" bulk
+front_dies() {
+	random_file "$T/random" 8
+	(
+		head -c 4M "$T/random"
+		sleep 0.3
+		kill -KILL "$front"
+		until_true 20 gone "$front"
+		front_start
+		echo "$front" >"$T/front.pid"
+		tail -c 4M "$T/random"
+	) | over_tls exec -i tl cat | sum >"$T/front.sum"
+	eq "$(sum <"$T/random")" "$(cat "$T/front.sum")"
+}
+t "Caddy dies and comes back in the middle of a transfer: nothing is lost" front_dies
+[ ! -e "$T/front.pid" ] || front=$(cat "$T/front.pid")
+nothing_else() {
+	local path
+	for path in / /_ping /v1.41/containers/json /internal/v1/containers /internal/v1/agent/connect/../../containers; do
+		eq 404 "$(curl -s --path-as-is --cacert "$pki/ca.pem" -o "$T/front.out" -w '%{http_code}' "https://$host:$port$path")" "$path"
+	done
+	eq 401 "$(curl -s --http1.1 -m 5 --cacert "$pki/ca.pem" -o "$T/front.out" -w '%{http_code}' -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+		-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' -H 'Authorization: Bearer wrong' \
+		-H 'Sec-WebSocket-Protocol: sockerless.tunnel.v1' "https://$host:$port/internal/v1/agent/connect?id=$(over_tls inspect -f '{{.Id}}' tl)")"
+}
+t "nothing but the agents' door is behind it, and that wants a token" nothing_else
+must over_tls rm -f tl
+second_stop
+kill "$front"
 
 finish

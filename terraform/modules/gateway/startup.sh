@@ -75,6 +75,23 @@ fetch_certificate() {
 	google "https://secretmanager.googleapis.com/v1/$1/versions/latest:access" |
 		jq -er .payload.data | base64 -d >"$work/tls.pem"
 }
+# Nothing but the agents' door is reachable; the gateway checks each agent's token there.
+caddyfile() { # site tls-directive gateway
+	cat <<-END
+		{
+			admin off
+		}
+		$1 {
+			$2
+			handle /internal/v1/agent/connect {
+				reverse_proxy $3
+			}
+			handle {
+				respond 404
+			}
+		}
+	END
+}
 front() {
 	local domain email secret tls='' new=no
 	domain=$(attribute domain) email=$(attribute acme-email) secret=$(attribute certificate)
@@ -85,21 +102,7 @@ front() {
 	elif [ -n "$email" ]; then
 		tls="tls $email"
 	fi
-	# Nothing but the agents' door is reachable; the gateway checks each agent's token there.
-	cat >"$work/Caddyfile" <<-END
-		{
-			admin off
-		}
-		$domain {
-			$tls
-			handle /internal/v1/agent/connect {
-				reverse_proxy 127.0.0.1:9112
-			}
-			handle {
-				respond 404
-			}
-		}
-	END
+	caddyfile "$domain" "$tls" 127.0.0.1:9112 >"$work/Caddyfile"
 	! install_if_new 644 root "$work/Caddyfile" /etc/caddy/Caddyfile || new=yes
 	systemctl enable -q caddy
 	if [ $new = yes ]; then systemctl restart caddy; else systemctl start caddy; fi
@@ -130,6 +133,9 @@ docker_group() {
 	[ ! -e /etc/security/group.conf ] || grep -qxF "$line" /etc/security/group.conf ||
 		echo "$line" >>/etc/security/group.conf
 }
+
+# Read by tests for its functions.
+[ "${BASH_SOURCE[0]}" = "$0" ] || return 0
 
 tools
 state_disk
