@@ -38,5 +38,6 @@ filled=$(mktemp)
 trap 'rm -f "$filled"' EXIT
 sed "s|@bindir@|$prefix/bin|; s|/etc/sockerless|$sysconf/sockerless|" "$here/sockerless-gateway.service" >"$filled"
 put 644 "$filled" "$prefix/lib/systemd/system/sockerless-gateway.service"
+put 644 "$here/../docs/sockerless-gateway.8" "$prefix/share/man/man8/sockerless-gateway.8"
 put 644 "$here/sockerless.sysusers" "$prefix/lib/sysusers.d/sockerless.conf"
 put 644 "$here/gateway.env.example" "$sysconf/sockerless/gateway.env.example"

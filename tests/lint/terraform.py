@@ -202,7 +202,7 @@ def blocks(folder, modules):
 
 def settings(folders):
     """Names that look like settings, wherever they stand, are in the gateway's table."""
-    source = (ROOT / "gateway/config.c").read_text()
+    source = (ROOT / "gateway/config_settings.c").read_text()
     known = set(re.findall(r'\{"(SOCKERLESS_\w+)"', source)) | {f"SOCKERLESS_GCR_{n}" for n in re.findall(r'\{GCR "(\w+)"', source)}
     files = [f for folder in folders for f in folder.path.glob("*.tf")]
     files += [ROOT / "deploy/gateway.env.example", ROOT / "deploy/sockerless-gateway.service", ROOT / "docs/deploy.md"]
@@ -212,10 +212,25 @@ def settings(folders):
                 fault(file, n, f"the gateway has no setting {name}")
 
 
+# Calls of docs/google-api.md, by method and path, and what they need. First match counts.
+CALLS = [
+    (r"POST /v2/\S*/jobs\?jobId", "run.jobs.create"), (r"PATCH /v2/\S*/jobs/J\?allowMissing", "run.jobs.update"),
+    (r"GET /v2/\S*/jobs/J$", "run.jobs.get"), (r"DELETE /v2/\S*/jobs/J$", "run.jobs.delete"),
+    (r"GET /v2/\S*/jobs(\?|$)", "run.jobs.list"), (r"POST /v2/\S*/jobs/J:run$", "run.jobs.run"),
+    (r"GET /v2/\S*/executions(\?|$)", "run.executions.list"), (r"GET /v2/\S*/executions/E$", "run.executions.get"),
+    (r"POST /v2/\S*/executions/E:cancel$", "run.executions.cancel"), (r"DELETE /v2/\S*/executions/E$", "run.executions.delete"),
+    (r"GET /v2/\S*/tasks(\?|$)", "run.tasks.list"), (r"GET /v2/\S*/operations/O$", "run.operations.get"),
+    (r"POST /v2/entries:list$", "logging.logEntries.list"), (r"GET /storage/v1/b/B$", "storage.buckets.get"),
+    (r"POST /storage/v1/b\?project", None),   # the bucket is made by Terraform, so it is there
+    (r"GET /storage/v1/b/B/o\?prefix", "storage.objects.list"), (r"DELETE /storage/v1/b/B/o/O$", "storage.objects.delete"),
+]
+
+
 def permissions(folder):
-    """Each permission is given for a reason, and each reason has its permission."""
+    """Each call that the document lists has its permission, each permission its reason there, and no more is given."""
     document = ROOT / "docs/google-api.md"
-    reasons = set(re.findall(r"^\| `((?:run|logging|storage)\.\w+\.\w+)` \|", document.read_text(), re.M))
+    text = document.read_text()
+    reasons = set(re.findall(r"^\| `((?:run|logging|storage)\.\w+\.\w+)` \|", text, re.M))
     given = set()
     for name in ("gateway_permissions", "gateway_bucket_permissions"):
         expr, file, line = folder.locals[name]
@@ -223,10 +238,20 @@ def permissions(folder):
         given |= set(listed)
         if listed != sorted(listed):
             fault(file, line, f"{name} is not sorted")
-    for permission in sorted(given - reasons):
-        fault(file, line, f"{permission}: docs/google-api.md gives no reason for it")
-    for permission in sorted(reasons - given):
-        fault(document, 1, f"{permission} is not in the gateway's role (terraform/modules/cloudrun/iam.tf)")
+    needed = {"run.jobs.create"}   # also for PATCH with allowMissing
+    for row in re.finditer(r"^\| `((?:GET|POST|PUT|PATCH|DELETE) +/[^`]*)`", text, re.M):
+        call = re.sub(" +", " ", row[1])
+        found = [permission for pattern, permission in CALLS if re.match(pattern, call)]
+        if found:
+            needed |= set(found[:1]) - {None}
+        else:
+            fault(document, text.count("\n", 0, row.start()) + 1, f"which permission does {call} need? (CALLS)")
+    for permission in sorted(needed - given):
+        fault(file, line, f"{permission} is needed by a call in docs/google-api.md, and not given")
+    for permission in sorted(given - needed):
+        fault(file, line, f"{permission} is given, and no call in docs/google-api.md needs it")
+    for permission in sorted(given ^ reasons):
+        fault(document, 1, f"{permission}: the table of permissions and terraform/modules/cloudrun/iam.tf differ")
 
 
 def metadata(folder):

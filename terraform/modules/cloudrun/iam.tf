@@ -5,6 +5,7 @@ locals {
   gateway_permissions = [
     "logging.logEntries.list",
     "run.executions.cancel",
+    "run.executions.delete",
     "run.executions.get",
     "run.executions.list",
     "run.jobs.create",
@@ -12,8 +13,8 @@ locals {
     "run.jobs.get",
     "run.jobs.list",
     "run.jobs.run",
+    "run.jobs.update",
     "run.operations.get",
-    "run.tasks.get",
     "run.tasks.list",
   ]
 

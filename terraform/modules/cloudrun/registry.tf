@@ -1,5 +1,5 @@
-# Repositories. Names and policies are apart because what is in them is: "repo" holds the agent's image and what is
-# built from it, "images" what users load, import, commit and push, "hub" a cache of Docker Hub.
+# Repositories, apart because their contents are: "repo" holds the agent's image (for SOCKERLESS_AGENT_MODE=sidecar),
+# "images" what users load, import and commit, and every image once more with the agent in it, "hub" a cache of Docker Hub.
 
 locals {
   registry = "${var.region}-docker.pkg.dev/${var.project_id}"
@@ -9,7 +9,7 @@ resource "google_artifact_registry_repository" "main" {
   project       = var.project_id
   location      = var.region
   repository_id = "${local.name_prefix}-repo"
-  description   = "The agent's image, and images with the agent in them"
+  description   = "The agent's image"
   format        = "DOCKER"
   labels        = local.common_labels
 
@@ -35,7 +35,7 @@ resource "google_artifact_registry_repository" "images" {
   project       = var.project_id
   location      = var.region
   repository_id = "${local.name_prefix}-images"
-  description   = "Images from docker load, import, commit and push"
+  description   = "Images from docker load, import and commit, and images with the agent in them"
   format        = "DOCKER"
   labels        = local.common_labels
 
