@@ -152,6 +152,12 @@ columns() {
 	has "$(docker ps --format '{{.RunningFor}} {{.CreatedAt}}')" ago
 }
 t "ps: formats, -q, -s, --no-trunc" columns
+long_names() {
+	eq "$(docker ps -aq)" "$(docker container ls -aq)"
+	eq "$(docker images -q)" "$(docker image ls -q)"
+	eq "$(docker info -f '{{.ID}}')" "$(docker system info -f '{{.ID}}')"
+}
+t "the long names of ps, images and info" long_names
 
 # ---- inspect ------------------------------------------------------------------------------------------
 
@@ -314,7 +320,10 @@ none_of() { # text, then command lines
 	done
 }
 no_swarm() {
-	none_of 'This node is not a swarm manager' 'node ls' 'node inspect self' 'node ps' 'node rm x' 'service ls' \
+	printf 'version: "3"\nservices: {a: {image: busybox}}\n' >"$T/stack.yaml"
+	none_of 'his node is not a swarm manager' 'node ls' 'node inspect self' 'node ps' 'node rm x' 'node update x' \
+		'node demote x' 'node promote x' 'service ls' 'service ps x' 'service scale x=1' 'service rollback x' \
+		'stack services x' 'stack ps x' 'stack rm x' "stack deploy -c $T/stack.yaml x" \
 		'service create busybox' 'service logs x' 'service inspect x' 'service rm x' 'stack ls' 'secret ls' \
 		'secret create a -' 'config ls' 'config create a -' 'swarm join-token worker' 'swarm update --autolock' \
 		'swarm ca' 'swarm unlock-key' 'network create -d overlay x'
@@ -337,6 +346,11 @@ no_builds() {
 	DOCKER_BUILDKIT=0 bad 1 'this gateway does not build images' docker build "$T"
 	bad 1 'docker export and docker import' docker commit box x
 	bad 1 'this gateway does not search registries' docker search x
+	local path
+	for path in build/cancel grpc session; do
+		has "$(curl -sS -m 10 -X POST -w '%{http_code}' --unix-socket "$T/docker.sock" "http://d/$path")" \
+			'this gateway does not build images'
+	done
 }
 t "build, commit and search say where else" no_builds
 refused "login to a registry that does not answer" 1 '127.0.0.1:1' login -u a -p b 127.0.0.1:1

@@ -276,6 +276,52 @@ watch_events() {
 }
 t "events" watch_events
 
+the_others() {
+	project rest <<-'END'
+		services:
+		  a: {image: busybox, command: "sh -c 'read line; echo got $$line; exit 3'", stdin_open: true}
+		  b: {image: busybox, command: "sh -c 'exec sleep 1000'", stop_signal: SIGKILL}
+	END
+	has "$(compose version)" 'Docker Compose'
+	eq 'a b' "$(compose config --services | sort | xargs)"
+	[ "$ENGINE" = dockerd ] || compose pull -q # no registry there
+	compose up -d
+	has "$(compose ls --format json)" rest
+	has "$(compose images)" busybox
+	has "$(compose stats --no-stream)" rest-b-1
+	compose scale b=2
+	eq 2 "$(compose ps -q b | wc -l)"
+	compose wait a >"$T/tmp/waited" &
+	local pid=$! rc=0
+	compose attach a >"$T/tmp/attached" < <(echo word; sleep 5) || true
+	has "$(cat "$T/tmp/attached")" 'got word'
+	wait $pid || rc=$?
+	eq 3 $rc "status of wait: $(cat "$T/tmp/waited")"
+	compose down -t 1
+	nothing_of rest
+}
+t "config, pull, ls, images, stats, scale, wait, attach" the_others
+
+builds() {
+	gateway_only
+	project build <<-'END'
+		services:
+		  a: {build: ., image: made, develop: {watch: [{path: ., action: rebuild}]}}
+	END
+	echo 'FROM busybox' >"$T/p/Dockerfile"
+	local what out rc
+	for what in build watch; do
+		rc=0
+		out=$(LIMIT=20 DOCKER_BUILDKIT=0 compose $what 2>&1) || rc=$?
+		lacks ' 0 124 137 ' " $rc "
+		has "$out" 'this gateway does not build images'
+		rc=0
+		LIMIT=20 compose $what || rc=$? # BuildKit wants a container of its own first
+		lacks ' 0 124 137 ' " $rc "
+	done
+}
+t "build and watch are refused" builds
+
 turns() {
 	local i
 	for i in $(seq 1 "${COMPOSE_TURNS:-20}"); do
