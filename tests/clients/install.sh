@@ -5,8 +5,8 @@
 #
 # usage: install.sh DIR
 set -euo pipefail
-cd "$(dirname "$0")"
 dir=$(realpath -m "${1:?usage: install.sh DIR}")
+cd "$(dirname "$0")"
 suite=trixie
 packages=(docker-compose docker-cli docker.io)
 mkdir -p "$dir/apt/lists/partial" "$dir/apt/cache/archives/partial" "$dir/apt/sources" "$dir/bin"
