@@ -9,7 +9,7 @@ lose_disk() {
 	sleep 1 # they go on
 	find "$T/state" -mindepth 1 -maxdepth 1 ! -name local.json ! -name emulator ! -name registry ! -name '*.log' -exec rm -rf {} +
 	[ ! -e "$T/state/state.db" ]
-	gateway_run "$@"
+	gateway_run
 }
 
 long=$(head -c 90000 /dev/urandom | base64 -w 0)
@@ -46,6 +46,7 @@ must look "$T/before"
 images_before=$(docker images --digests --no-trunc --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}')
 lines_before=$(docker logs steady | wc -l)
 must lose_disk
+engine_pid=$(cat "$T/engine.pid") # must has a subshell
 ids_known() { until_true 15 docker exec steady true && until_true 15 docker exec terminal true && until_true 15 docker exec owner true; }
 must ids_known
 
@@ -55,10 +56,10 @@ same() {
 }
 t "ps, inspect, networks and volumes are the same without a disk" same
 
+listed() { docker images --digests --no-trunc --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}'; }
+back() { [ "$(listed)" = "$images_before" ]; }
 images() {
-	listed() { docker images --digests --no-trunc --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}'; }
 	echo "before: $images_before"
-	back() { [ "$(listed)" = "$images_before" ]; }
 	until_true 10 back
 }
 t "the images of containers are found again in their registry" images
@@ -110,5 +111,51 @@ goes_on() {
 	docker rm past
 }
 t "stop, start and rm work as ever" goes_on
+
+# ---- what is harder -----------------------------------------------------------------------------------
+
+created() { is_state third created; }
+shared() {
+	[ "$MODE" = reverse ] || skip "agents that are dialled cannot share a task"
+	docker run -d --name first busybox sleep 1000000 >/dev/null
+	docker rm -f first >/dev/null
+	docker create --name first busybox sleep 1000000
+	docker create --name second --network container:first busybox sh -c 'echo second; exec sleep 1000000'
+	docker create --name third --network container:first busybox sh -c 'echo third; exec sleep 1000000'
+	docker start first second
+	lose_disk
+	until_true 15 docker exec first true
+	until_true 15 docker exec second true
+	until_true 15 created
+	eq 'running running created' "$(docker inspect -f '{{.State.Status}}' first second third | xargs)"
+	docker start third
+	until_true 15 log_has third third
+	docker rm -f third second first
+}
+t "containers that share a network: those that run do, one that was not started can be" shared
+
+too_long() { # for annotations: a megabyte that does not compress
+	head -c 900000 /dev/urandom | base64 -w 60000 | awk '{ print "V" NR "=" $0 }' >"$T/env"
+	docker run -d --name long --label kept=yes --env-file "$T/env" busybox sleep 1000000
+	docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' long | grep '^V' | sort >"$T/env.before"
+	[ -s "$T/env.before" ]
+	lose_disk
+	until_true 15 docker exec long true
+	docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' long | grep '^V' | sort >"$T/env.after"
+	cmp "$T/env.before" "$T/env.after"
+	eq 'yes [sleep 1000000]' "$(docker inspect -f '{{.Config.Labels.kept}} {{.Config.Cmd}}' long)"
+	docker rm -f long
+}
+t "an environment too long for the annotations comes from the job itself" too_long
+
+no_google() { # at first: clients wait until all is known
+	docker run -d --name waits busybox sleep 1000000
+	curl -sSf -m 10 -d '{"errors": [{"method": "GET", "path": "/jobs", "status": 503, "count": 3}]}' "$(local_json emulator)/emulator/v1/knobs"
+	lose_disk
+	is_state waits running
+	eq 0 "$(curl -sSf -m 10 "$(local_json emulator)/emulator/v1/knobs" | jq '[.errors[] | select(.count > 0)] | length')"
+	docker rm -f waits
+}
+t "when Google answers late, so do we, and with everything" no_google
 
 finish

@@ -123,6 +123,8 @@ job() {
 	api POST "?jobId=$1" "@$T/job.json" >"$T/answer" || fail "$(cat "$T/answer")"
 }
 id_a=aaaaaaaaaaaa id_b=bbbbbbbbbbbb id_c=$(printf 'c%.0s' {1..64})
+over() { api GET "/sockerless-$id_a" | jq -e .latestCreatedExecution.completionTime; }
+nothing() { [ -z "$(there old docker ps -aq)" ]; }
 predecessors() {
 	job sockerless-$id_a '{"managed-by": "sockerless", "sockerless-container-id": "'$id_a'"}' '{}' 'echo from before; exit 3'
 	job sockerless-$id_b '{"sockerless_managed": "true", "sockerless_container_id": "'$id_b'", "sockerless_backend": "cloudrun",
@@ -133,7 +135,6 @@ predecessors() {
 		"sockerless_labels_b64-1": $l[20:]}')" 'true'
 	api POST "/sockerless-$id_a:run" '{}'
 	api POST "/sockerless-$id_b:run" '{}'
-	over() { api GET "/sockerless-$id_a" | jq -e .latestCreatedExecution.completionTime; }
 	until_true 20 over
 	other_run old old
 
@@ -154,7 +155,6 @@ third created" "$(there old docker ps -a --format '{{.Names}} {{.State}}' | sort
 	there old docker rm third sockerless-$id_a
 	eq 1 "$(api GET '' | jq '.jobs | length')"
 	api DELETE "/sockerless-$id_b"
-	nothing() { [ -z "$(there old docker ps -aq)" ]; }
 	until_true 20 nothing
 	other_stop
 }
