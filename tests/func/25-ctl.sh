@@ -24,12 +24,12 @@ listed() {
 }
 t "agents: as a table and as JSON" listed
 
+resumed() { [ "$(agent box up)" = true ] && [ "$(agent box resumes)" = "$1" ]; }
 cut_off() {
 	local before
 	before=$(agent box resumes)
 	ctl tunnel kill box
-	up_again() { [ "$(agent box up)" = true ] && [ "$(agent box resumes)" = $((before + 1)) ]; }
-	until_true 10 up_again
+	until_true 10 resumed $((before + 1))
 	eq x "$(echo x | docker exec -i box cat)"
 }
 t "tunnel kill cuts the link, the agent comes back" cut_off
