@@ -18,7 +18,7 @@ request_handler image_list, image_inspect, image_history, image_attestations, im
 request_handler image_build, image_commit;
 /* image_push.c, image_load.c, image_save.c, image_import.c */
 request_handler image_push, image_load, image_save, image_save_one, image_import;
-/* registry.c */
+/* image_registry.c */
 request_handler registry_login, registry_distribution, registry_search;
 /* network.c, network_create.c */
 request_handler network_list, network_get, network_create, network_delete, network_prune, network_connect_to,

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "image/changes.h"
+#include "image/instructions.h"
 #include "image/reference.h"
 #include "state/events.h"
 
@@ -119,7 +119,7 @@ static int read_changes(struct request *r, json_t *config, struct err *err)
 
 		if (change && *change && ++n > CHANGES_MAX)
 			return err_set(err, ERR_LIMIT, "more than %d changes", CHANGES_MAX);
-		if (change && *change && changes_apply(config, change, err) < 0)
+		if (change && *change && instruction_apply(config, change, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -1,4 +1,4 @@
-/* lifecycle_ops - what lifecycle.c, start.c, stop.c, remove.c, again.c, freeze.c, find.c and watch.c share; private to them.
+/* lifecycle_ops - what lifecycle.c, start.c, stop.c, remove.c, again.c, freeze.c, find_agent.c and watch.c share; private to them.
  *
  * One slot per container with anything going on. Each operation is a small struct with the one thing
  * it waits for (a call, a timer, the agent), a list of callers, and one function per step. */
@@ -86,7 +86,7 @@ bool again_end(struct slot *s);                                /* it does not, a
 void freeze_end(struct freeze *f, const struct err *err);
 void thaw_for_signal(struct slot *s, struct container *c);     /* paused no more, and no need to wait for it */
 
-/* find.c: forward mode, or no callback for a while. For the container's present execution; once found, it is dialled
+/* find_agent.c: forward mode, or no callback for a while. For the container's present execution; once found, it is dialled
  * until slot_hang_up. Not found (yet), nothing happens: ask again. */
 void find_agent_if_silent(struct slot *s, struct container *c, uint64_t silent_ms);
 void slot_hang_up(struct slot *s);

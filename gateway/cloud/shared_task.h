@@ -1,4 +1,4 @@
-/* shared_task - containers that share a network run as one Cloud Run task (docs/decisions/0006).
+/* shared_task - containers that share a network run as one Cloud Run task (docs/decisions/0007).
  *
  * The owner is the container with a network of its own; members were created with --network
  * container:OWNER. A task's containers are fixed when it starts, so the owner's start brings all

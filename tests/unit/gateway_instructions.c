@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "image/changes.h"
+#include "image/instructions.h"
 
 /* The config after the instructions (separated by newlines), or the sentence. Caller frees. */
 static char *applied(const char *before, const char *instructions)
@@ -15,7 +15,7 @@ static char *applied(const char *before, const char *instructions)
 	for (const char *s = instructions; *s && !out; s += strcspn(s, "\n"), s += *s == '\n') {
 		AUTO_FREE char *one = xstrndup(s, strcspn(s, "\n"));
 
-		if (changes_apply(config, one, &err) < 0)
+		if (instruction_apply(config, one, &err) < 0)
 			out = xasprintf("! %s", err.msg);
 	}
 	if (!out)
@@ -33,7 +33,7 @@ static void expect_all(const char *const (*table)[3], size_t n)
 	}
 }
 
-Test(changes, every_instruction)
+Test(instructions, every_instruction)
 {
 	static const char *const table[][3] = {
 		{"{}", "CMD [\"a\",\"b c\"]", "{\"Cmd\":[\"a\",\"b c\"]}"},
@@ -59,7 +59,7 @@ Test(changes, every_instruction)
 	expect_all(table, sizeof(table) / sizeof(*table));
 }
 
-Test(changes, refusals_are_sentences)
+Test(instructions, refusals_are_sentences)
 {
 	static const char *const table[][3] = {
 		{"{}", "RUN x", "! run is not a valid change command"},

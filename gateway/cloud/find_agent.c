@@ -1,4 +1,4 @@
-/* find - forward mode: where a container's agent listens (docs/decisions/0004), and the dialling of it.
+/* find_agent - forward mode: where a container's agent listens (docs/decisions/0004), and the dialling of it.
  * The container's label knows, or the setting, or the execution's log, in which the agent itself says so;
  * the log may be late, so whoever waits for the agent asks again. */
 #include <jansson.h>

@@ -1,4 +1,4 @@
-/* registry - what is asked of a registry and leaves nothing behind here: a login's check, a name's
+/* image_registry - what is asked of a registry and leaves nothing behind here: a login's check, a name's
  * descriptor and platforms. */
 #include <string.h>
 

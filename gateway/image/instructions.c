@@ -1,5 +1,5 @@
-/* changes - see changes.h. One function an instruction; the table at the end knows them. */
-#include "image/changes.h"
+/* instructions - see instructions.h. One function an instruction; the table at the end knows them. */
+#include "image/instructions.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -307,7 +307,7 @@ static const struct {
 	{"STOPSIGNAL", set_stop_signal}, {"USER", set_user}, {"VOLUME", set_volumes}, {"WORKDIR", set_workdir},
 };
 
-int changes_apply(json_t *config, const char *instruction, struct err *err)
+int instruction_apply(json_t *config, const char *instruction, struct err *err)
 {
 	AUTO_FREE char *text = xstrdup(skip_blanks(instruction));
 	size_t len = strlen(text), n;
