@@ -117,7 +117,9 @@ nonroot_user() {
 		"$(docker run --rm nonroot sh -c 'echo $(id -u):$(id -g) $(pwd) $(cat file)')"
 	docker run -d --name nr nonroot sleep 1000 >/dev/null
 	eq 1000 "$(docker exec nr id -u)"
-	if [ "$ENGINE" = gateway ]; then # Cloud Run starts the agent, too, as the image's user
+	if [ "$ENGINE" = dockerd ] || [ "$AGENT_MODE" = overlay ]; then
+		eq 0 "$(docker exec -u root nr id -u)"
+	else # Cloud Run starts the agent, too, as the image's user
 		status 126 docker exec -u root nr id -u >"$T/root"
 		has "$(cat "$T/root")" 'cannot become user "root"'
 	fi

@@ -14,6 +14,7 @@
 #   DOCKER=docker           the client under test
 #   ENGINE=gateway          or dockerd: the same cases against the reference
 #   MODE=reverse            or forward: the gateway dials the agents
+#   AGENT_MODE=sidecar      or overlay: the image has the agent in a layer
 #   ONLY=regex              run only the cases whose title matches
 #   VALGRIND=1              the gateway runs under it; a definite leak or a wrong access fails
 #   KEEP=1                  leave $T behind
@@ -26,6 +27,7 @@ BUILD=$(realpath -m "${BUILD:-$project/build}")
 DOCKER=${DOCKER:-docker}
 ENGINE=${ENGINE:-gateway}
 MODE=${MODE:-reverse}
+AGENT_MODE=${AGENT_MODE:-sidecar}
 PYTHON=${PYTHON:-/usr/bin/python3}
 IMAGES=${IMAGES:-$BUILD/test-images}
 CLIENTS=${CLIENTS:-$BUILD/clients}
@@ -158,6 +160,7 @@ engine_wait() {
 # Starts, or after engine_kill starts again on the same state, the gateway.
 gateway_run() { # [further arguments]
 	[ "$MODE" != forward ] || export SOCKERLESS_LOCAL_FORWARD=1
+	[ "$AGENT_MODE" = sidecar ] || export SOCKERLESS_AGENT_MODE=$AGENT_MODE fds_kept=8 # to the registry, too
 	local under=()
 	[ -z "${VALGRIND:-}" ] || under=(valgrind -q --leak-check=full --show-leak-kinds=definite
 		--log-file="$T/valgrind.%p" --trace-children=no --child-silent-after-fork=yes)
@@ -232,7 +235,7 @@ nothing_left() {
 }
 
 # A few more than at the start are the kept connections to the registry and to Google.
-few_fds() { [ "$(count_fds)" -le $((fds_at_start + 4)) ]; }
+few_fds() { [ "$(count_fds)" -le $((fds_at_start + ${fds_kept:-4})) ]; }
 fds_returned() {
 	gateway_only
 	echo "at the start $fds_at_start, now:"

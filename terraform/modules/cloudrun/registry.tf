@@ -53,6 +53,22 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
+  # Overlays are made again when they are missed (docs/decisions/0009).
+  dynamic "cleanup_policies" {
+    for_each = var.image_keep_days > 0 ? [var.image_keep_days] : []
+
+    content {
+      id     = "delete-old-overlays"
+      action = "DELETE"
+
+      condition {
+        tag_state             = "ANY"
+        older_than            = "${cleanup_policies.value * 86400}s"
+        package_name_prefixes = ["overlays"]
+      }
+    }
+  }
+
   depends_on = [google_project_service.main]
 }
 

@@ -144,7 +144,7 @@ variable "hub_mirror" {
 }
 
 variable "image_keep_days" {
-  description = "Untagged images are deleted at this age in days; 0: never."
+  description = "Untagged images, and overlays (they are made again), are deleted at this age in days; 0: never."
   type        = number
   default     = 7
 }

@@ -74,7 +74,7 @@ output "gateway_service_account_email" {
 }
 
 output "images_repository_url" {
-  description = "Where docker load, import and commit put images: SOCKERLESS_GCR_IMAGE_REPOSITORY."
+  description = "Where images are put with the agent in them, and those of docker load, import and commit: SOCKERLESS_GCR_IMAGE_REPOSITORY."
   value       = module.cloudrun.images_repository_url
 }
 
