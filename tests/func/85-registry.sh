@@ -209,6 +209,7 @@ t "pull errors have dockerd's statuses and sentences" pull_statuses
 t "pull with the gateway's own config.json" pulls_with_file
 t "pull with a credential helper" pulls_with_helper
 
+fds_kept=9 # connections to four registries, two each where layers were sent
 registries_stop
 rm -rf "/etc/docker/certs.d/$basic"
 finish
