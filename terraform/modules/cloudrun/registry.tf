@@ -53,7 +53,7 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  # Overlays are made again when they are missed (docs/decisions/0009).
+  # Overlays are made again when they are missed (docs/decisions/0010).
   dynamic "cleanup_policies" {
     for_each = var.image_keep_days > 0 ? [var.image_keep_days] : []
 
