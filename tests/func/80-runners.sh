@@ -41,10 +41,10 @@ t "actions/runner: tail -f /dev/null and forty steps by exec" actions
 actions_refused() {
 	gateway_only
 	local rc=0 text
-	text=$(docker create -v /home/runner/_work:/__w -v /home/runner/externals:/__e:ro --entrypoint tail debian-like \
+	text=$(docker create -v /opt/runner/_work:/__w -v /opt/runner/externals:/__e:ro --entrypoint tail debian-like \
 		-f /dev/null 2>&1) || rc=$?
 	eq 1 $rc
-	has "$text" 'bind mount of "/home/runner/_work" at "/__w" is not available'
+	has "$text" 'bind mount of "/opt/runner/_work" at "/__w" is not available'
 	has "$text" 'run.sockerless.bind=upload'
 	has "$(docker create -v /var/run/docker.sock:/var/run/docker.sock busybox 2>&1)" DOCKER_HOST
 }

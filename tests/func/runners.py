@@ -230,7 +230,7 @@ def client(*argv):
 
 
 def devcontainer():
-    label = "devcontainer.local_folder=/home/me/project"
+    label = "devcontainer.local_folder=/srv/project"
     events = subprocess.Popen([DOCKER, "events", "--format", "{{json .}}", "--filter", "event=start"],
                               stdout=subprocess.PIPE)
     time.sleep(0.5)
@@ -242,7 +242,7 @@ def devcontainer():
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout.readline() == b"Container started\n"
     started = json.loads(events.stdout.readline())
-    assert started["Actor"]["Attributes"]["devcontainer.local_folder"] == "/home/me/project", started
+    assert started["Actor"]["Attributes"]["devcontainer.local_folder"] == "/srv/project", started
     box = client("ps", "-q", "-a", "--filter", f"label={label}")
     assert started["id"].startswith(box) and len(box) == 12, box
     info = json.loads(client("inspect", "--type", "container", box))[0]
