@@ -18,7 +18,7 @@ const struct option config_options[] = {
 	{"Hostname", FIELD_STRING, OPTION_MAPPED, "HOSTNAME and a line in /etc/hosts; the kernel's host name where the "
 	 "agent may set it (Cloud Run lets nobody)"},
 	{"Domainname", FIELD_STRING, OPTION_MAPPED, "beside the host name in /etc/hosts"},
-	{"User", FIELD_STRING, OPTION_MAPPED, "the agent becomes it; an image with a USER other than root cannot become another"},
+	{"User", FIELD_STRING, OPTION_MAPPED, "the agent becomes it; an image with a USER other than root cannot become another, but in agent mode overlay"},
 	{"AttachStdin", FIELD_BOOL, OPTION_WORKS, ""},
 	{"AttachStdout", FIELD_BOOL, OPTION_WORKS, ""},
 	{"AttachStderr", FIELD_BOOL, OPTION_WORKS, ""},

@@ -269,7 +269,8 @@ static int emit_all(struct emission *em, struct tree_node *node, const char *nam
 {
 	if (collect(em, node, xstrdup(name), err) < 0)
 		return -1;
-	qsort(em->v, em->n, sizeof(*em->v), by_source);
+	if (em->n)
+		qsort(em->v, em->n, sizeof(*em->v), by_source);
 	for (size_t i = 0; i < em->n;)
 		if (emit_archive(em, i, files, n_files, &i, err) < 0)
 			return -1;

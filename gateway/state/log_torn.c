@@ -26,6 +26,8 @@ void log_remember(struct log *l, uint8_t tag, int64_t time_ns, const void *p, si
 
 static void forget_first(struct log *l, size_t count)
 {
+	if (count == 0)
+		return;
 	for (size_t i = 0; i < count; i++)
 		free(l->memories[i].p);
 	l->n_memories -= count;

@@ -278,6 +278,8 @@ static void on_signal(uv_signal_t *h, int sig)
 {
 	struct run *r = h->data;
 
+	if (r->leaving) /* Cloud Run's SIGTERM on our way out: what it was for has ended */
+		return;
 	switch (sig) {
 	case SIGCHLD:
 		procs_reap(r->a.procs);
@@ -387,6 +389,7 @@ static void tear_down(struct run *r)
 {
 	struct agent *a = &r->a;
 
+	r->leaving = true; /* the loop goes on for a moment, and with it the signals */
 	for (int i = 0; a->pump && i < 2; i++)
 		tee_finish(&a->tee[i], 1000);
 	serve_free(a->serve);
