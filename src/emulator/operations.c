@@ -130,7 +130,8 @@ static void finish(void *p)
 			json_decref(op->metadata);
 			op->metadata = typed("Job", job_json(j));
 		}
-	} else {
+	} else if (op->execution) { /* a deleted one stays as it was */
+		json_decref(op->metadata);
 		op->metadata = typed("Execution", execution_json(op->execution));
 	}
 	op->response = json_incref(op->metadata);
@@ -163,6 +164,19 @@ void operations_settle(struct execution *e)
 		}
 		finish(op);
 	}
+}
+
+void operations_forget(struct execution *e)
+{
+	struct operation *op, *tmp;
+
+	for (op = e->operations; op; op = tmp) {
+		tmp = op->exec_next;
+		if (!op->job && !op->metadata)
+			op->metadata = typed("Execution", execution_json(e));
+		op->execution = NULL;
+	}
+	e->operations = NULL;
 }
 
 static void forget_old(struct store *s)

@@ -19,6 +19,8 @@ json_t *operation_for_execution(struct emulator *emu, struct execution *e, bool 
 
 /* An execution started, completed, or goes away for ever: look again. */
 void operations_settle(struct execution *e);
+/* It is about to be freed: operations that are still to be told so (latency) keep its last look. */
+void operations_forget(struct execution *e);
 
 /* /v2/projects/P/locations/L/operations[/O][:wait] */
 void operations_get(struct emulator *emu, struct exchange *x, const char *name);

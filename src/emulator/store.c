@@ -88,6 +88,7 @@ void store_hide_execution(struct store *s, struct execution *e)
 void store_remove_execution(struct store *s, struct execution *e)
 {
 	store_hide_execution(s, e);
+	operations_forget(e);
 	DL_DELETE(s->executions, e);
 	free(e->name);
 	free(e->project);
