@@ -30,7 +30,7 @@ MODE=${MODE:-reverse}
 AGENT_MODE=${AGENT_MODE:-sidecar}
 PYTHON=${PYTHON:-/usr/bin/python3}
 IMAGES=${IMAGES:-$BUILD/test-images}
-CLIENTS=${CLIENTS:-$BUILD/clients}
+CLIENTS=$(realpath -m "${CLIENTS:-$BUILD/clients}")
 
 T=$(mktemp -d /tmp/sockerless-func.XXXXXX)
 mkdir -p "$T/docker-config" "$T/tmp"
