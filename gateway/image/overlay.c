@@ -343,7 +343,8 @@ static void look(struct injection *in)
 		fail(in, &err);
 		return;
 	}
-	q.path = path = xasprintf("manifests/%s", in->to.tag);
+	path = xasprintf("manifests/%s", in->to.tag);
+	q.path = path;
 	strv_add(&q.headers, ACCEPT);
 	in->look = registry_ask(in->target, &q, on_look, in, &err);
 	strv_release(&q.headers);
