@@ -16,7 +16,7 @@
 #include "net/address.h"
 #include "net/defer.h"
 
-#define KEPT_MAX 8L /* idle connections; curl alone keeps four times what ever ran at once */
+#define KEPT_MAX 4L /* idle connections; curl alone keeps four times what ever ran at once */
 #define RESPONSE_DEFAULT_MAX (16 * 1024 * 1024)
 #define HEADERS_MAX 200
 #define CONNECT_TIMEOUT_MS 10000L
