@@ -169,10 +169,15 @@ $(O)/fuzz/obj/llhttp/%.o: /usr/share/llhttp/%.c
 $(O)/fuzz/gen/tunnel.pb-c.o: $(B)/gen/tunnel.pb-c.c
 	$(Q)mkdir -p $(@D); clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address -c -o $@ $<
 $(O)/fuzz/rest.a: $(FUZZ_OBJ)
-	$(Q)rm -f $@; ar rcs $@ $^
+$(O)/fuzz/emulator.a: $(patsubst $(B)/%,$(O)/fuzz/%,$(EMU_LIB_OBJ) $(NET_OBJ) $(BASE_OBJ))
+$(O)/fuzz/%.a:
+	$(Q)rm -f $@; ar rcsP $@ $^
+FUZZ_LINK = $(Q)mkdir -p $(@D); echo "  FUZZ    $@"; \
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d -o $@ $< $(filter %.a,$^)
+$(O)/fuzz/emulator_%: tests/fuzz/emulator_%.c $(O)/fuzz/emulator.a
+	$(FUZZ_LINK) $(EMU_LIBS)
 $(O)/fuzz/%: tests/fuzz/%.c $(O)/fuzz/rest.a
-	$(Q)mkdir -p $(@D); echo "  FUZZ    $@"; \
-	clang $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d -o $@ $< $(O)/fuzz/rest.a $(DAEMON_LIBS) -larchive
+	$(FUZZ_LINK) $(DAEMON_LIBS) -larchive
 
 fuzz-smoke: $(FUZZ_BIN)
 	$(Q)for f in $(FUZZ_BIN); do corpus=tests/fuzz/corpus/$$(basename $$f); mkdir -p $(O)/fuzz/empty; \

@@ -54,6 +54,7 @@ static void read_pieces(struct log *l, struct printed out[3])
 /* The number of entries. */
 static uint64_t read_lines(struct log *l, const struct log_query *q, struct printed out[3])
 {
+	size_t prefix = (q->timestamps ? sizeof("2006-01-02T15:04:05.000000000Z") : 0) + (q->details ? strlen(q->details) : 0);
 	struct log_lines *c = log_lines_new(l, q);
 	const uint8_t *p;
 	uint8_t tag;
@@ -66,7 +67,7 @@ static uint64_t read_lines(struct log *l, const struct log_query *q, struct prin
 		if (r == 3)
 			continue;
 		CHECK(tag == 1 || tag == 2);
-		CHECK(n > 0 && n <= LOG_LINE_MAX + c->prefix_len);
+		CHECK(n > 0 && n <= LOG_LINE_MAX + prefix);
 		printed_add(&out[tag], p, n);
 		count++;
 	}
