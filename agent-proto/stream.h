@@ -1,5 +1,5 @@
 /* stream - one direction of one channel: offsets, window, replay ring or keep-buffer, fin, reset.
- * Private to this folder. Owns its bytes; session.c owns the stream, its place in the lists and
+ * Private to this folder. Owns its bytes; the session owns the stream, its place in the lists and
  * everything that is a frame. Nothing here calls back.
  *
  *      sender      acked ........ sent ........ written        acked + window >= written
@@ -58,7 +58,7 @@ struct stream {
 		};
 	};
 
-	/* session.c's lists */
+	/* the session's lists */
 	enum stream_queue queue;
 	struct stream *queue_prev, *queue_next;
 	int64_t deficit;           /* bytes it may still send in its turn */

@@ -1,5 +1,5 @@
 /* agent_fixture - the whole agent, in a child process, against a small gateway in this one.
- * The gateway is session.c in its other role behind http_server and wslink. Every wait is for an
+ * The gateway is the session in its other role behind http_server and wslink. Every wait is for an
  * event, with a bound that only a failure meets. The test program is its own agent: started as
  * `PROGRAM tool NAME ...` it is the tool. */
 #ifndef AGENT_FIXTURE_H
