@@ -118,10 +118,11 @@ static int read_stop(struct request *r, struct container *c, int *ret_signal, in
 	return 0;
 }
 
-void container_stop(struct request *r)
+/* By lifecycle_stop, or by lifecycle_restart. */
+static void stop_with(struct request *r, __typeof__(lifecycle_stop) *stop)
 {
 	struct container *c = request_container(r);
-	int signal, timeout_s;
+	int signal = 0, timeout_s = 0;
 	struct err err;
 
 	if (!c)
@@ -131,23 +132,17 @@ void container_stop(struct request *r)
 		return;
 	}
 	waiting_new(r);
-	await(r, lifecycle_stop(r->g->lifecycle, c, signal, timeout_s, done, r, &err), &err);
+	await(r, stop(r->g->lifecycle, c, signal, timeout_s, done, r, &err), &err);
+}
+
+void container_stop(struct request *r)
+{
+	stop_with(r, lifecycle_stop);
 }
 
 void container_restart(struct request *r)
 {
-	struct container *c = request_container(r);
-	int signal, timeout_s;
-	struct err err;
-
-	if (!c)
-		return;
-	if (read_stop(r, c, &signal, &timeout_s, &err) < 0) {
-		reply_err(r, &err);
-		return;
-	}
-	waiting_new(r);
-	await(r, lifecycle_restart(r->g->lifecycle, c, signal, timeout_s, done, r, &err), &err);
+	stop_with(r, lifecycle_restart);
 }
 
 /* ---- pause --------------------------------------------------------------------------------------- */

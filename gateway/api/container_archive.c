@@ -54,12 +54,7 @@ static void archive_settled(struct request *r, struct container *c)
 
 void container_archive(struct request *r)
 {
-	AUTO_FREE char *path = request_query(r, "path");
-
-	if (path && *path)
-		files_settled(r, archive_settled);
-	else
-		reply_error(r, ERR_INVALID, "bad parameter: pathcannot be empty"); /* dockerd's own spelling */
+	files_settled_at_path(r, archive_settled);
 }
 
 static void export_settled(struct request *r, struct container *c)

@@ -63,6 +63,16 @@ void files_settled(struct request *r, void (*fn)(struct request *r, struct conta
 		reply_err(r, &err);
 }
 
+void files_settled_at_path(struct request *r, void (*fn)(struct request *r, struct container *c))
+{
+	AUTO_FREE char *path = request_query(r, "path");
+
+	if (path && *path)
+		files_settled(r, fn);
+	else
+		reply_error(r, ERR_INVALID, "bad parameter: pathcannot be empty"); /* dockerd's own spelling */
+}
+
 /* ---- where the files are ------------------------------------------------------------------------- */
 
 bool files_with_agent(const struct container *c)

@@ -13,6 +13,8 @@ struct container;
 
 /* fn(r, c) once no start is under way, at once if there is none; errors are answered here. */
 void files_settled(struct request *r, void (*fn)(struct request *r, struct container *c));
+/* The same, for a request that must have ?path=. */
+void files_settled_at_path(struct request *r, void (*fn)(struct request *r, struct container *c));
 
 bool files_with_agent(const struct container *c);
 bool files_of_image(const struct container *c);

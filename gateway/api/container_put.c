@@ -258,10 +258,5 @@ static void settled(struct request *r, struct container *c)
 
 void container_put_archive(struct request *r)
 {
-	AUTO_FREE char *path = request_query(r, "path");
-
-	if (path && *path)
-		files_settled(r, settled);
-	else
-		reply_error(r, ERR_INVALID, "bad parameter: pathcannot be empty"); /* dockerd's own spelling */
+	files_settled_at_path(r, settled);
 }

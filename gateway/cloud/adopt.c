@@ -56,17 +56,6 @@ static json_t *container_named(json_t *job, const char *name)
 	return NULL;
 }
 
-static const char *env_of(json_t *container, const char *name)
-{
-	json_t *v;
-	size_t i;
-
-	json_array_foreach(json_object_get(container, "env"), i, v)
-		if (get(v, "name") && strcmp(get(v, "name"), name) == 0)
-			return get(v, "value");
-	return NULL;
-}
-
 /* What its agent was told (job_spec.h), or NULL. */
 static json_t *spec_of(json_t *container)
 {
@@ -81,7 +70,7 @@ static json_t *spec_of(json_t *container)
 
 		if (i > 1)
 			snprintf(name, sizeof(name), "SOCKERLESS_AGENT_SPEC_%d", i);
-		piece = env_of(container, name);
+		piece = run_container_env(container, name);
 		if (!piece)
 			break;
 		longer = xasprintf("%s%s", all, piece);
@@ -229,7 +218,7 @@ static struct container *adopt_one(struct adoption *a, const char *id, json_t *r
 {
 	struct gateway *g = a->l->g;
 	json_t *doc = json_object_get(record, "container"), *container = container_named(a->job, name);
-	const char *token = env_of(container, "SOCKERLESS_AGENT_TOKEN");
+	const char *token = run_container_env(container, "SOCKERLESS_AGENT_TOKEN");
 	struct job_resources size;
 	struct container *c;
 
@@ -263,7 +252,7 @@ static void adopt_members(struct adoption *a, json_t *tasks)
 		if (strncmp(key, JOB_RECORD_PREFIX "_", n) != 0 || strlen(at) != SHORT_ID + 2 || strcmp(at + SHORT_ID, "_1") != 0)
 			continue;
 		name = xasprintf("shared-%.*s", SHORT_ID, at);
-		id = env_of(container_named(a->job, name), "SOCKERLESS_CONTAINER_ID");
+		id = run_container_env(container_named(a->job, name), "SOCKERLESS_CONTAINER_ID");
 		prefix = xasprintf("%.*s", (int)(n + SHORT_ID), key);
 		record = id ? job_record_read(annotations, prefix, &err) : NULL;
 		c = record ? adopt_one(a, id, record, name, tasks, &err) : NULL;
@@ -357,7 +346,7 @@ static void look(void *ctx)
 
 const char *adopt_objection(struct lifecycle *l, json_t *job, const struct job_identity *who)
 {
-	const char *calls = env_of(container_named(job, JOB_SPEC_MAIN), "SOCKERLESS_AGENT_CALLBACK_URL");
+	const char *calls = run_container_env(container_named(job, JOB_SPEC_MAIN), "SOCKERLESS_AGENT_CALLBACK_URL");
 	AUTO_FREE char *here = job_spec_callback_url(l->g->config, who->id);
 
 	if (who->instance && strcmp(who->instance, l->g->config->instance) != 0)

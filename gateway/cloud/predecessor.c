@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cloud/job_identity.h"
+#include "cloud/run.h"
 
 #define LABELS "sockerless_labels_b64"
 #define AGENT "sockerless-agent"
@@ -104,17 +105,6 @@ static json_t *labels_of(json_t *job)
 
 /* ---- the process -------------------------------------------------------------------------------------- */
 
-static const char *env_of(json_t *container, const char *name)
-{
-	json_t *v;
-	size_t i;
-
-	json_array_foreach(json_object_get(container, "env"), i, v)
-		if (get(v, "name") && strcmp(get(v, "name"), name) == 0)
-			return get(v, "value");
-	return NULL;
-}
-
 static json_t *users_env(json_t *container)
 {
 	json_t *list = json_array(), *v;
@@ -151,7 +141,7 @@ static json_t *without_agent(json_t *command)
 
 static json_t *words(json_t *container, const char *field, const char *variable)
 {
-	const char *coded = env_of(container, variable);
+	const char *coded = run_container_env(container, variable);
 	json_t *list = coded ? decode(coded, is_text_list) : NULL, *given = json_object_get(container, field);
 
 	if (!list && is_text_list(given))
@@ -179,7 +169,7 @@ static int64_t created_ns(json_t *job)
 
 static json_t *config_of(json_t *job, json_t *container)
 {
-	const char *dir = env_of(container, "SOCKERLESS_USER_WORKDIR");
+	const char *dir = run_container_env(container, "SOCKERLESS_USER_WORKDIR");
 
 	if (!dir)
 		dir = get(container, "workingDir");

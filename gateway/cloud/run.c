@@ -293,3 +293,14 @@ int run_task_exit_code(json_t *tasks)
 		return 0;
 	return json_object_get(result, "exitCode") ? 0 : -1;
 }
+
+const char *run_container_env(json_t *container, const char *name)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(container, "env"), i, v)
+		if (has(v, "name", name))
+			return json_string_value(json_object_get(v, "value"));
+	return NULL;
+}

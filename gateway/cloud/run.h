@@ -51,5 +51,7 @@ enum execution_phase run_execution_phase(json_t *execution);
 const char *run_execution_message(json_t *execution); /* the failed condition's sentence, or NULL; borrowed */
 /* Exit code from a tasks.list answer: exitCode, 128+termSignal, or -1 if it does not say. */
 int run_task_exit_code(json_t *tasks);
+/* A variable of one of a job's containers, or NULL; borrowed. */
+const char *run_container_env(json_t *container, const char *name);
 
 #endif

@@ -1,4 +1,5 @@
-/* container - records, their state machine and who waits for it.
+/* container - the state machine of a record, and who waits for it. The record as it is stored is
+ * container_doc.c, the table of all container_table.c, what happens during a run container_run.c.
  *
  * A transition changes the record, stores it, and only then frees what it replaced, wakes and emits;
  * if the store refuses, the record is put back as it was. Waiters leave their container's list when
@@ -7,13 +8,10 @@
 #include "state/container.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <utlist.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
@@ -24,20 +22,10 @@
 #include "state/events.h"
 #include "state/health.h"
 #include "state/logs.h"
-#include "state/names.h"
 #include "state/pending_files.h"
 #include "state/store.h"
 
-#define KIND "container"
-#define NAME_RETRIES 6
 #define SHORT_ID 12
-
-struct containers {
-	struct gateway *g;
-	char *log_dir;
-	struct container *by_id, *by_name; /* ours; two hashes over the same records */
-	int64_t last_created_ns;
-};
 
 struct container_waiter {
 	struct container_waiter *prev, *next;
@@ -50,12 +38,7 @@ struct container_waiter {
 	bool cancelled;
 };
 
-static const char *const stored_state[] = {
-	[CONTAINER_CREATED] = "created", [CONTAINER_STARTING] = "starting", [CONTAINER_RUNNING] = "running",
-	[CONTAINER_EXITED] = "exited", [CONTAINER_REMOVING] = "removing",
-};
-
-static void container_free(struct container *c)
+void container_free(struct container *c)
 {
 	struct container_waiter *w, *tmp;
 
@@ -82,375 +65,11 @@ static void container_free(struct container *c)
 	free(c);
 }
 
-/* ---- stored form -------------------------------------------------------------------------------- */
-
-static json_t *to_doc(const struct container *c)
-{
-	json_t *d = json_object();
-
-	json_object_set_new(d, "name", doc_text(c->name));
-	json_object_set_new(d, "created", json_integer(c->created_ns));
-	json_object_set(d, "config", c->config);
-	json_object_set(d, "hostConfig", c->host_config);
-	if (c->networking)
-		json_object_set(d, "networking", c->networking);
-	if (c->mounts)
-		json_object_set(d, "mounts", c->mounts);
-	if (c->ports)
-		json_object_set(d, "ports", c->ports);
-	json_object_set_new(d, "image", doc_text(c->image));
-	json_object_set_new(d, "imageID", doc_text(c->image_id));
-	json_object_set_new(d, "imageRef", doc_text(c->image_ref));
-	json_object_set_new(d, "state", json_string(stored_state[c->state]));
-	json_object_set_new(d, "exitCode", json_integer(c->exit_code));
-	json_object_set_new(d, "error", doc_text(c->error));
-	json_object_set_new(d, "started", json_integer(c->started_ns));
-	json_object_set_new(d, "finished", json_integer(c->finished_ns));
-	json_object_set_new(d, "pid", json_integer(c->pid));
-	json_object_set_new(d, "outputIncomplete", json_boolean(c->output_incomplete));
-	json_object_set_new(d, "runs", json_integer((json_int_t)c->runs));
-	json_object_set_new(d, "paused", json_boolean(c->paused));
-	json_object_set_new(d, "restarting", json_boolean(c->restarting));
-	json_object_set_new(d, "restartCount", json_integer(c->restart_count));
-	json_object_set_new(d, "restartBase", json_integer(c->restart_base));
-	json_object_set_new(d, "executionsLost", json_integer(c->executions_lost));
-	json_object_set_new(d, "stoppedByHand", json_boolean(c->stopped_by_hand));
-	json_object_set_new(d, "exitOnNext", json_boolean(c->exit_on_next));
-	json_object_set_new(d, "memoryLimit", json_integer(c->memory_limit));
-	if (c->health)
-		json_object_set(d, "health", c->health);
-	json_object_set_new(d, "job", doc_text(c->job));
-	json_object_set_new(d, "execution", doc_text(c->execution));
-	json_object_set_new(d, "token", doc_text(c->token));
-	json_object_set_new(d, "stagedRun", json_integer((json_int_t)c->staged_run));
-	if (c->foreign)
-		json_object_set_new(d, "foreign", json_true());
-	return d;
-}
-
-/* What is read often out of the configuration. */
-static void derive(struct container *c)
-{
-	c->tty = doc_bool(c->config, "Tty");
-	c->open_stdin = doc_bool(c->config, "OpenStdin");
-	c->stdin_once = doc_bool(c->config, "StdinOnce");
-	c->auto_remove = doc_bool(c->host_config, "AutoRemove");
-}
-
-static int state_from_doc(struct container *c, const json_t *d, struct err *err)
-{
-	const char *name = doc_str(d, "state");
-
-	for (size_t i = 0; name && i < sizeof(stored_state) / sizeof(stored_state[0]); i++) {
-		if (strcmp(stored_state[i], name) != 0)
-			continue;
-		c->state = (enum container_state)i;
-		return 0;
-	}
-	return err_set(err, ERR_INVALID, "container %s: unknown state \"%s\"", c->id, name ? name : "");
-}
-
-static struct container *from_doc(const char *id, const json_t *d, struct err *err)
-{
-	struct container *c = xcalloc(1, sizeof(*c));
-
-	snprintf(c->id, sizeof(c->id), "%s", id);
-	c->name = doc_dup(d, "name");
-	c->created_ns = doc_int(d, "created");
-	c->config = doc_object(d, "config");
-	c->host_config = doc_object(d, "hostConfig");
-	c->networking = doc_object(d, "networking");
-	c->mounts = json_incref(json_object_get(d, "mounts"));
-	c->ports = doc_object(d, "ports");
-	c->image = doc_dup(d, "image");
-	c->image_id = doc_dup(d, "imageID");
-	c->image_ref = doc_dup(d, "imageRef");
-	c->exit_code = (int)doc_int(d, "exitCode");
-	c->error = doc_dup(d, "error");
-	c->started_ns = doc_int(d, "started");
-	c->finished_ns = doc_int(d, "finished");
-	c->pid = (uint32_t)doc_int(d, "pid");
-	c->output_incomplete = doc_bool(d, "outputIncomplete");
-	c->runs = (uint64_t)doc_int(d, "runs");
-	c->paused = doc_bool(d, "paused");
-	c->restarting = doc_bool(d, "restarting");
-	c->restart_count = (int)doc_int(d, "restartCount");
-	c->restart_base = (int)doc_int(d, "restartBase");
-	c->executions_lost = (int)doc_int(d, "executionsLost");
-	c->stopped_by_hand = doc_bool(d, "stoppedByHand");
-	c->exit_on_next = doc_bool(d, "exitOnNext");
-	c->memory_limit = doc_int(d, "memoryLimit");
-	c->health = doc_object(d, "health");
-	c->job = doc_dup(d, "job");
-	c->execution = doc_dup(d, "execution");
-	doc_copy(d, "token", c->token, sizeof(c->token));
-	c->staged_run = (uint64_t)doc_int(d, "stagedRun");
-	c->foreign = doc_bool(d, "foreign");
-	if (state_from_doc(c, d, err) < 0)
-		goto fail;
-	if (!c->name || !c->config || !c->host_config) {
-		err_set(err, ERR_INVALID, "container %s: the stored record is incomplete", id);
-		goto fail;
-	}
-	derive(c);
-	return c;
-fail:
-	container_free(c);
-	return NULL;
-}
-
-static void table_add(struct containers *t, struct container *c)
-{
-	c->table = t;
-	HASH_ADD_KEYPTR(hh_id, t->by_id, c->id, strlen(c->id), c);
-	HASH_ADD_KEYPTR(hh_name, t->by_name, c->name, strlen(c->name), c);
-	if (c->created_ns > t->last_created_ns)
-		t->last_created_ns = c->created_ns;
-}
-
-static struct container *by_name(struct containers *t, const char *name)
-{
-	struct container *c;
-
-	HASH_FIND(hh_name, t->by_name, name, strlen(name), c);
-	return c;
-}
-
-/* ---- the table ---------------------------------------------------------------------------------- */
-
-struct loading {
-	struct containers *table;
-	struct err *err;
-};
-
-static int load_one(void *ctx, const char *key, const char *text, uint64_t version)
-{
-	struct loading *l = ctx;
-	json_t *d = doc_load(KIND, key, text, l->err);
-	struct container *c = d ? from_doc(key, d, l->err) : NULL;
-
-	json_decref(d);
-	if (!c)
-		return -1;
-	c->version = version;
-	if (by_name(l->table, c->name)) {
-		err_set(l->err, ERR_INVALID, "two stored containers are called %s", c->name);
-		container_free(c);
-		return -1;
-	}
-	table_add(l->table, c);
-	return 0;
-}
-
-struct containers *containers_new(struct gateway *g, const char *log_dir, struct err *err)
-{
-	struct containers *t = xcalloc(1, sizeof(*t));
-	struct err failed = {0};
-	struct loading l = {t, &failed};
-
-	t->g = g;
-	t->log_dir = xstrdup(log_dir);
-	if (mkdir(log_dir, 0700) < 0 && errno != EEXIST) {
-		err_sys(err, errno, "mkdir %s", log_dir);
-		goto fail;
-	}
-	if (store_scan(g->store, KIND, load_one, &l, &failed) < 0 || failed.kind) {
-		err_set(err, failed.kind, "%s", failed.msg);
-		goto fail;
-	}
-	return t;
-fail:
-	containers_free(t);
-	return NULL;
-}
-
-void containers_free(struct containers *t)
-{
-	struct container *c, *tmp;
-
-	if (!t)
-		return;
-	HASH_CLEAR(hh_name, t->by_name);
-	HASH_ITER(hh_id, t->by_id, c, tmp) {
-		HASH_DELETE(hh_id, t->by_id, c);
-		container_free(c);
-	}
-	free(t->log_dir);
-	free(t);
-}
-
-struct container *containers_by_id(struct containers *t, const char *id)
-{
-	struct container *c;
-
-	HASH_FIND(hh_id, t->by_id, id, strlen(id), c);
-	return c;
-}
-
-static struct container *by_prefix(struct containers *t, const char *ref, bool *ret_ambiguous)
-{
-	size_t n = strlen(ref);
-	struct container *c, *tmp, *found = NULL;
-
-	*ret_ambiguous = false;
-	if (n == 0 || n >= ID_HEX_MAX || strspn(ref, "0123456789abcdef") != n)
-		return NULL;
-	HASH_ITER(hh_id, t->by_id, c, tmp) {
-		if (strncmp(c->id, ref, n) != 0)
-			continue;
-		*ret_ambiguous = found != NULL;
-		if (found)
-			return NULL;
-		found = c;
-	}
-	return found;
-}
-
-struct container *containers_find(struct containers *t, const char *ref, struct err *err)
-{
-	struct container *c = containers_by_id(t, ref);
-	bool ambiguous = false;
-
-	if (!c)
-		c = by_name(t, ref + (ref[0] == '/'));
-	if (!c)
-		c = by_prefix(t, ref, &ambiguous);
-	if (ambiguous)
-		err_set(err, ERR_INVALID, "multiple IDs found with provided prefix: %s", ref);
-	else if (!c)
-		err_set(err, ERR_NOT_FOUND, "No such container: %s", ref);
-	return c;
-}
-
-size_t containers_count(const struct containers *t)
-{
-	return HASH_CNT(hh_id, t->by_id);
-}
-
-static int newest_first(const void *a, const void *b)
-{
-	const struct container *x = *(struct container *const *)a, *y = *(struct container *const *)b;
-
-	return (x->created_ns < y->created_ns) - (x->created_ns > y->created_ns);
-}
-
-struct container **containers_list(struct containers *t)
-{
-	size_t n = 0;
-	struct container **list = xcalloc(containers_count(t) + 1, sizeof(*list)), *c, *tmp;
-
-	HASH_ITER(hh_id, t->by_id, c, tmp)
-		list[n++] = c;
-	qsort(list, n, sizeof(*list), newest_first);
-	return list;
-}
-
-/* ---- names and new records ---------------------------------------------------------------------- */
-
-static int name_check(struct containers *t, const char *name, struct err *err)
-{
-	struct container *other;
-
-	if (!name_valid(name))
-		return err_set(err, ERR_INVALID,
-			       "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
-	other = by_name(t, name);
-	if (!other)
-		return 0;
-	return err_set(err, ERR_CONFLICT,
-		       "Conflict. The container name \"/%s\" is already in use by container \"%s\". "
-		       "You have to remove (or rename) that container to be able to reuse that name.",
-		       name, other->id);
-}
-
-static char *name_make_up(struct containers *t, const char *id)
-{
-	char name[NAME_GENERATED_MAX];
-
-	for (unsigned retry = 0; retry < NAME_RETRIES; retry++) {
-		name_generate(name, retry);
-		if (!by_name(t, name))
-			return xstrdup(name);
-	}
-	return xstrndup(id, SHORT_ID);
-}
-
-struct container *containers_add(struct containers *t, struct container_new *spec, struct err *err)
-{
-	const char *name = spec->name && spec->name[0] == '/' ? spec->name + 1 : spec->name;
-	struct container *c = xcalloc(1, sizeof(*c));
-	int64_t now = clock_wall_ns();
-
-	c->table = t;
-	c->config = spec->config;
-	c->host_config = spec->host_config;
-	c->networking = spec->networking;
-	c->mounts = spec->mounts;
-	c->image = xstrdup(spec->image);
-	c->image_id = xstrdup(spec->image_id);
-	c->image_ref = xstrdup(spec->image_ref);
-	/* Never the same twice, so that "newest first" has one answer. */
-	c->created_ns = now > t->last_created_ns ? now : t->last_created_ns + 1;
-	random_hex(c->id, ID_HEX_MAX - 1);
-	derive(c);
-	if (name && name_check(t, name, err) < 0)
-		goto fail;
-	c->name = name ? xstrdup(name) : name_make_up(t, c->id);
-	if (container_save(c, err) < 0)
-		goto fail;
-	table_add(t, c);
-	container_emit(c, "create");
-	return c;
-fail:
-	container_free(c);
-	return NULL;
-}
-
-/* ---- lost and found ----------------------------------------------------------------------------- */
-
-json_t *container_record(const struct container *c)
-{
-	static const char *const state[] = {"state", "exitCode", "error", "started", "finished", "pid", "outputIncomplete",
-					    "paused", "restarting", "restartCount", "restartBase", "executionsLost",
-					    "stoppedByHand", "exitOnNext", "memoryLimit", "health", "job", "execution", "token"};
-	json_t *d = to_doc(c);
-
-	for (size_t i = 0; i < sizeof(state) / sizeof(state[0]); i++)
-		json_object_del(d, state[i]);
-	return d;
-}
-
-struct container *containers_adopt(struct containers *t, const char *id, const json_t *record, struct err *err)
-{
-	struct container *c;
-
-	if (strlen(id) != ID_HEX_MAX - 1 || strspn(id, "0123456789abcdef") != ID_HEX_MAX - 1 || containers_by_id(t, id)) {
-		err_set(err, ERR_CONFLICT, "container %s: the ID makes no sense or is taken", id);
-		return NULL;
-	}
-	c = from_doc(id, record, err);
-	if (!c)
-		return NULL;
-	c->table = t;
-	if (by_name(t, c->name)) {
-		char *other = xasprintf("%s-%.*s", c->name, SHORT_ID, id);
-
-		free(c->name);
-		c->name = other;
-	}
-	if (container_save(c, err) < 0) {
-		container_free(c);
-		return NULL;
-	}
-	table_add(t, c);
-	return c;
-}
-
 /* ---- changes ------------------------------------------------------------------------------------ */
 
 int container_save(struct container *c, struct err *err)
 {
-	return doc_save(c->table->g->store, KIND, c->id, to_doc(c), &c->version, err);
+	return doc_save(c->table->g->store, CONTAINER_KIND, c->id, container_to_doc(c), &c->version, err);
 }
 
 static void free_replaced(const struct container *old, const struct container *new)
@@ -514,39 +133,6 @@ void container_wake(struct container *c, enum wait_condition cond)
 static void emit(const struct container *c, const char *action, json_t *attributes)
 {
 	events_emit(c->table->g->events, "container", action, c->id, attributes);
-}
-
-int container_rename(struct container *c, const char *name, struct err *err)
-{
-	struct containers *t = c->table;
-	struct container before = *c;
-	json_t *attributes;
-
-	name += name[0] == '/';
-	if (!*name)
-		return err_set(err, ERR_INVALID, "Neither old nor new names may be empty");
-	if (strcmp(name, c->name) == 0)
-		return err_set(err, ERR_INVALID, "Renaming a container with the same name as its current name");
-	if (!name_valid(name)) /* with the slash, unlike at create */
-		return err_set(err, ERR_INVALID, "Error when allocating new name: Invalid container name (/%s), "
-			       "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
-	if (name_check(t, name, err) < 0)
-		return err_wrap(err, "Error when allocating new name");
-	attributes = json_object();
-	json_object_set_new(attributes, "oldName", json_sprintf("/%s", c->name));
-	/* The hash's key is the string itself: out before it is freed, in again whatever happens. */
-	HASH_DELETE(hh_name, t->by_name, c);
-	before = *c;
-	c->name = xstrdup(name);
-	if (container_commit(c, &before, err) < 0) {
-		HASH_ADD_KEYPTR(hh_name, t->by_name, c->name, strlen(c->name), c);
-		json_decref(attributes);
-		return -1;
-	}
-	HASH_ADD_KEYPTR(hh_name, t->by_name, c->name, strlen(c->name), c);
-	json_object_update_new(attributes, container_event_attributes(c));
-	emit(c, "rename", attributes);
-	return 0;
 }
 
 static char *log_path(const struct container *c)
@@ -748,7 +334,7 @@ void container_remove(struct container *c)
 	else
 		(void) unlink(path); /* absent when it never printed */
 	/* If this fails the record is "removing" after a restart, and is removed then. */
-	if (store_delete(t->g->store, KIND, c->id, &err) < 0)
+	if (store_delete(t->g->store, CONTAINER_KIND, c->id, &err) < 0)
 		log_error("container record not deleted", "container=%.12s error=\"%s\"", c->id, err.msg);
 	HASH_DELETE(hh_id, t->by_id, c);
 	HASH_DELETE(hh_name, t->by_name, c);
@@ -761,19 +347,6 @@ void container_remove(struct container *c)
 }
 
 /* ---- looking and waiting ------------------------------------------------------------------------ */
-
-const char *container_state_name(const struct container *c)
-{
-	if (c->state == CONTAINER_REMOVING)
-		return stored_state[c->state];
-	if (c->restarting)
-		return "restarting";
-	if (c->paused)
-		return "paused";
-	if (c->state == CONTAINER_STARTING)
-		return c->started_ns ? "exited" : "created";
-	return stored_state[c->state];
-}
 
 bool container_is_running(const struct container *c)
 {
