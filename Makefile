@@ -10,6 +10,7 @@
 #   make package    what `make install` installs, as a Debian package
 #   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
 #   make bench      ratios against a real dockerd, in the same run
+#   make soak       memory and descriptors over SOAK_MINUTES of reconnecting agents and short execs
 #   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
 #   make fuzz       libFuzzer on every parser, FUZZ_SECONDS each
 #   make man        docs/sockerless-gateway.8, from the table of settings
@@ -18,7 +19,7 @@
 # Knobs: SAN=address,undefined (or thread)   V=1 shows commands   O=build  WERROR=1
 #        SPEC_DIR=<folder of the published interface documents>   FUZZ_SECONDS=60
 #        PREFIX=/usr/local SYSCONFDIR=/etc DESTDIR=
-#        BULK_MIB=256 (functional tests)   BENCH_SMOKE=1   DOCKER=<client under test>
+#        BULK_MIB=256 (functional tests)   BENCH_SMOKE=1   SOAK_MINUTES=60   DOCKER=<client under test>
 
 O        ?= build
 SAN      ?=
@@ -151,6 +152,8 @@ demo-run: all $(TEST_IMAGES)
 
 bench: all $(TEST_IMAGES) $(B)/test/bench_client
 	$(Q)$(RUN_ENV) tests/bench/run.sh
+soak: all $(TEST_IMAGES)
+	$(Q)$(RUN_ENV) tests/bench/soak
 $(B)/test/bench_client: $(B)/obj/tests/bench/client.o
 	$(LINK) -lpthread
 
@@ -223,5 +226,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit install package help man clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients
+.PHONY: all unit install package help man clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients soak
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)

@@ -1,5 +1,6 @@
 /* admin - what sockerlessctl asks: is the gateway well, which agents are connected, cut this one.
  * Never part of Docker's API; the paths have no version. */
+#include <malloc.h>
 #include <string.h>
 
 #include "agents/registry.h"
@@ -10,7 +11,10 @@
 
 void admin_health(struct request *r)
 {
-	reply_json(r, 200, json_pack("{s:s, s:s}", "status", "ok", "version", VERSION));
+	struct mallinfo2 heap = mallinfo2();
+
+	reply_json(r, 200, json_pack("{s:s, s:s, s:I}", "status", "ok", "version", VERSION, "heap_bytes",
+				     (json_int_t)(heap.uordblks + heap.hblkhd)));
 }
 
 static void add_agent(void *ctx, struct tunnel *t)
