@@ -9,7 +9,7 @@
 #   make install    into DESTDIR and PREFIX (docs/deploy.md), systemd unit included
 #   make package    what `make install` installs, as a Debian package
 #   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
-#   make bench      ratios against a real dockerd, in the same run
+#   make bench      ratios against a real dockerd and against the machine's own limits, in the same run
 #   make soak       memory and descriptors over SOAK_MINUTES of reconnecting agents and short execs
 #   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
 #   make fuzz       libFuzzer on every parser, FUZZ_SECONDS each
@@ -150,11 +150,13 @@ diff: all $(TEST_IMAGES)
 demo-run: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) deploy/demo.sh
 
-bench: all $(TEST_IMAGES) $(B)/test/bench_client
-	$(Q)$(RUN_ENV) tests/bench/run.sh
+# ---- the yardstick (tests/bench/run), and the memory over an hour (tests/bench/soak) ----
+BENCH_BIN := $(addprefix $(B)/test/bench_,client floor)
+bench: all $(TEST_IMAGES) $(BENCH_BIN)
+	$(Q)$(RUN_ENV) tests/bench/run
 soak: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) tests/bench/soak
-$(B)/test/bench_client: $(B)/obj/tests/bench/client.o
+$(B)/test/bench_%: $(B)/obj/tests/bench/%.o
 	$(LINK) -lpthread
 
 # ---- fuzzing: each tests/fuzz/<parser>.c includes the .c it feeds and takes the rest from an archive,

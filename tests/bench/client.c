@@ -1,8 +1,17 @@
-/* client - measures one Docker engine over its unix socket, with the calls the docker client makes.
- * The same program measures dockerd and the gateway, so that a ratio compares engines and not clients.
+/* client - measures one figure of a Docker engine over its unix socket, with the calls the docker client
+ * makes. The same program measures dockerd and the gateway, so that a ratio compares engines, not clients.
  * Prints one JSON object. Any wrong answer, exit code or byte count ends it with status 1.
  *
- *   client SOCKET CONTAINER [execs] [bulk-MiB] [echoes] */
+ *   client SOCKET CONTAINER exec N              ms of an exec of `true`: create, start, its end, inspect
+ *   client SOCKET CONTAINER open N              ms from create to the first byte echoed by `cat`
+ *   client SOCKET CONTAINER rate N              execs per second, 8 at a time, N in all
+ *   client SOCKET CONTAINER stdout STREAMS MIB  MB/s of all streams together
+ *   client SOCKET CONTAINER stdin STREAMS MIB
+ *   client SOCKET CONTAINER echo N              us of a byte there and back
+ *   client SOCKET CONTAINER echo-bulk N         the same by itself and, in turns, beside a bulk stream
+ *   client SOCKET CONTAINER echo-unread N       ... beside a stream whose client does not read
+ *   client SOCKET IMAGE start N                 ms from start to the first byte of stdout, attached before
+ *   client SOCKET CONTAINER watch SECONDS       execs one after the other; the slowest */
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -20,6 +29,9 @@
 #define API "/v1.41"
 #define IO_TIMEOUT_S 60
 #define WAYS 8
+#define STREAMS_MAX 256
+#define TURNS 5               /* with and without load */
+#define BLOCK 65536
 
 static const char *socket_path, *container;
 
@@ -215,7 +227,20 @@ static void exec_finish(struct exec *e, struct http *control)
 		die("exit code is not 0: %s", answer);
 }
 
-/* ---- the measurements ------------------------------------------------------------------------------ */
+/* ---- latencies ------------------------------------------------------------------------------------ */
+
+struct sample { double *v; int n, size; };
+
+static void sample_add(struct sample *s, double v)
+{
+	if (s->n == s->size) {
+		s->size = s->size ? 2 * s->size : 256;
+		s->v = realloc(s->v, (size_t)s->size * sizeof *s->v);
+		if (!s->v)
+			die("out of memory");
+	}
+	s->v[s->n++] = v;
+}
 
 static int by_value(const void *a, const void *b)
 {
@@ -223,10 +248,16 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double quantile(double *v, int n, double q)
+static double quantile(struct sample *s, double q)
 {
-	qsort(v, (size_t)n, sizeof *v, by_value);
-	return v[(int)(q * (n - 1))];
+	qsort(s->v, (size_t)s->n, sizeof *s->v, by_value);
+	return s->v[(int)(q * (s->n - 1))];
+}
+
+static void print_latency(struct sample *s)
+{
+	printf("{\"p50\": %.4f, \"p99\": %.4f, \"max\": %.4f, \"n\": %d}\n", quantile(s, 0.50), quantile(s, 0.99),
+	       quantile(s, 1), s->n);
 }
 
 static double one_exec_ms(struct http *control)
@@ -242,19 +273,69 @@ static double one_exec_ms(struct http *control)
 	return now_ms() - start;
 }
 
-static void exec_latency(int n, double *ret_p50, double *ret_p99)
+static void measure_exec(int n)
 {
-	double *ms = calloc((size_t)n, sizeof *ms);
+	struct sample s = { 0 };
 	struct http control;
 
 	http_open(&control);
 	one_exec_ms(&control); /* the first pays for caches */
-	for (int i = 0; i < n; i++)
-		ms[i] = one_exec_ms(&control);
-	*ret_p50 = quantile(ms, n, 0.50);
-	*ret_p99 = quantile(ms, n, 0.99);
+	while (s.n < n)
+		sample_add(&s, one_exec_ms(&control));
 	close(control.fd);
-	free(ms);
+	print_latency(&s);
+}
+
+static void measure_watch(double seconds)
+{
+	struct sample s = { 0 };
+	struct http control;
+	double end = now_ms() + seconds * 1e3;
+
+	http_open(&control);
+	while (now_ms() < end)
+		sample_add(&s, one_exec_ms(&control));
+	close(control.fd);
+	print_latency(&s);
+}
+
+static void cat_end(struct exec *e, struct http *control)
+{
+	char c;
+
+	shutdown(e->stream.fd, SHUT_WR);
+	while (exec_read(e, &c, 1))
+		die("more than was echoed");
+	exec_finish(e, control);
+}
+
+static void echo_once(struct exec *e)
+{
+	char c;
+
+	write_all(e->stream.fd, "x", 1);
+	if (exec_read(e, &c, 1) != 1 || c != 'x')
+		die("no echo");
+}
+
+static void measure_open(int n)
+{
+	struct sample s = { 0 };
+	struct http control;
+
+	http_open(&control);
+	for (int i = -1; i < n; i++) {
+		struct exec e;
+		double start = now_ms();
+
+		exec_start(&e, &control, "[\"cat\"]", true);
+		echo_once(&e);
+		if (i >= 0)
+			sample_add(&s, now_ms() - start);
+		cat_end(&e, &control);
+	}
+	close(control.fd);
+	print_latency(&s);
 }
 
 static void *exec_loop(void *arg)
@@ -268,8 +349,9 @@ static void *exec_loop(void *arg)
 	return NULL;
 }
 
-static double execs_per_second(int each)
+static void measure_rate(int n)
 {
+	int each = (n + WAYS - 1) / WAYS;
 	pthread_t t[WAYS];
 	double start = now_ms();
 
@@ -278,112 +360,295 @@ static double execs_per_second(int each)
 			die("no thread");
 	for (int i = 0; i < WAYS; i++)
 		pthread_join(t[i], NULL);
-	return WAYS * each / ((now_ms() - start) / 1e3);
+	printf("{\"per_s\": %.1f}\n", WAYS * each / ((now_ms() - start) / 1e3));
 }
 
-static double stdout_mb_s(uint64_t bytes)
-{
-	static char sink[65536];
-	struct http control;
+/* ---- bulk ------------------------------------------------------------------------------------------ */
+
+struct bulk {
 	struct exec e;
+	struct http control;
+	uint64_t bytes;           /* each */
+	bool out;                 /* from the container to us */
+	pthread_barrier_t *all_open;
+};
+
+/* The programs wait for a byte, so that what is timed is the transfer and not their start. */
+static void bulk_open(struct bulk *b)
+{
 	char argv[160];
+
+	http_open(&b->control);
+	snprintf(argv, sizeof argv, b->out ?
+		 "[\"sh\",\"-c\",\"read x; exec dd if=/dev/zero bs=64k count=%llu status=none\"]" :
+		 "[\"dd\",\"of=/dev/null\",\"bs=64k\",\"iflag=fullblock\"]", (unsigned long long)(b->bytes / BLOCK));
+	exec_start(&b->e, &b->control, argv, true);
+}
+
+static void bulk_read(struct bulk *b)
+{
+	char *sink = malloc(BLOCK);
 	uint64_t got = 0;
 	size_t n;
 
-	http_open(&control);
-	snprintf(argv, sizeof argv,
-		 "[\"dd\",\"if=/dev/zero\",\"bs=64k\",\"count=%llu\",\"status=none\"]",
-		 (unsigned long long)(bytes / sizeof sink));
-	double start = now_ms();
-	exec_start(&e, &control, argv, false);
-	while ((n = exec_read(&e, sink, sizeof sink)))
+	write_all(b->e.stream.fd, "\n", 1);
+	while ((n = exec_read(&b->e, sink, BLOCK)))
 		got += n;
-	double ms = now_ms() - start;
-	exec_finish(&e, &control);
-	close(control.fd);
-	if (got != bytes)
-		die("%llu of %llu bytes of stdout", (unsigned long long)got, (unsigned long long)bytes);
-	return (double)bytes / 1e6 / (ms / 1e3);
+	if (got != b->bytes)
+		die("%llu of %llu bytes of stdout", (unsigned long long)got, (unsigned long long)b->bytes);
+	free(sink);
 }
 
-static double stdin_mb_s(uint64_t bytes)
+static void bulk_write(struct bulk *b)
 {
-	static const char zeros[65536];
-	struct http control;
-	struct exec e;
+	static const char zeros[BLOCK];
 	char said[4096], want[64];
 	size_t n, len = 0;
 
-	http_open(&control);
-	double start = now_ms();
-	exec_start(&e, &control,
-		   "[\"dd\",\"of=/dev/null\",\"bs=64k\",\"iflag=fullblock\"]", true);
-	for (uint64_t left = bytes; left; left -= n) {
-		n = left < sizeof zeros ? (size_t)left : sizeof zeros;
-		write_all(e.stream.fd, zeros, n);
-	}
-	shutdown(e.stream.fd, SHUT_WR);
-	while ((n = exec_read(&e, said + len, sizeof said - 1 - len)))
+	for (uint64_t left = b->bytes; left; left -= sizeof zeros)
+		write_all(b->e.stream.fd, zeros, sizeof zeros);
+	shutdown(b->e.stream.fd, SHUT_WR);
+	while ((n = exec_read(&b->e, said + len, sizeof said - 1 - len)))
 		len += n;
-	double ms = now_ms() - start;
-	exec_finish(&e, &control);
-	close(control.fd);
 	said[len] = 0;
-	snprintf(want, sizeof want, "%llu+0 records in", (unsigned long long)(bytes / sizeof zeros));
+	snprintf(want, sizeof want, "%llu+0 records in", (unsigned long long)(b->bytes / BLOCK));
 	if (!strstr(said, want))
 		die("wanted %s, dd said: %s", want, said);
-	return (double)bytes / 1e6 / (ms / 1e3);
 }
 
-static double echo_us(int n)
+static void bulk_transfer(struct bulk *b)
 {
-	double *us = calloc((size_t)n, sizeof *us);
+	if (b->out)
+		bulk_read(b);
+	else
+		bulk_write(b);
+}
+
+static void *bulk_thread(void *arg)
+{
+	struct bulk *b = arg;
+
+	bulk_open(b);
+	pthread_barrier_wait(b->all_open);
+	bulk_transfer(b);
+	return NULL;
+}
+
+static void measure_bulk(bool out, int streams, int mib)
+{
+	struct bulk *b = calloc((size_t)streams, sizeof *b);
+	pthread_t *t = calloc((size_t)streams, sizeof *t);
+	uint64_t each = ((uint64_t)mib << 20) / (uint64_t)streams / BLOCK * BLOCK;
+	pthread_barrier_t all_open;
+	double start;
+
+	if (!b || !t || !each)
+		die("%d MiB cannot be spread over %d streams", mib, streams);
+	pthread_barrier_init(&all_open, NULL, (unsigned)streams + 1);
+	for (int i = 0; i < streams; i++) {
+		b[i].bytes = each;
+		b[i].out = out;
+		b[i].all_open = &all_open;
+		if (pthread_create(&t[i], NULL, bulk_thread, &b[i]))
+			die("no thread");
+	}
+	pthread_barrier_wait(&all_open);
+	start = now_ms();
+	for (int i = 0; i < streams; i++)
+		pthread_join(t[i], NULL);
+	printf("{\"mb_s\": %.1f}\n", (double)each * streams / 1e6 / ((now_ms() - start) / 1e3));
+	for (int i = 0; i < streams; i++) {
+		exec_finish(&b[i].e, &b[i].control);
+		close(b[i].control.fd);
+	}
+	free(b);
+	free(t);
+}
+
+/* ---- echo, and what others do to it ------------------------------------------------------------------ */
+
+static void echoes(struct exec *e, int n, struct sample *s)
+{
+	for (int i = 0; i < n; i++) {
+		double start = now_ms();
+
+		echo_once(e);
+		sample_add(s, (now_ms() - start) * 1e3);
+	}
+}
+
+static void measure_echo(int n)
+{
+	struct sample s = { 0 };
 	struct http control;
 	struct exec e;
-	char c;
 
 	http_open(&control);
 	exec_start(&e, &control, "[\"cat\"]", true);
-	for (int i = -1; i < n; i++) { /* the first one waits for cat to run */
-		double start = now_ms();
-		write_all(e.stream.fd, "x", 1);
-		if (exec_read(&e, &c, 1) != 1 || c != 'x')
-			die("no echo");
-		if (i >= 0)
-			us[i] = (now_ms() - start) * 1e3;
-	}
-	shutdown(e.stream.fd, SHUT_WR);
-	while (exec_read(&e, &c, 1))
-		die("more than was echoed");
-	exec_finish(&e, &control);
+	echo_once(&e); /* waits for cat to run */
+	echoes(&e, n, &s);
+	cat_end(&e, &control);
 	close(control.fd);
-	double p50 = quantile(us, n, 0.5);
-	free(us);
-	return p50;
+	print_latency(&s);
 }
 
-static int argument(int argc, char **argv, int i, int otherwise)
+static volatile bool enough;
+
+static void *bulk_until_enough(void *arg)
 {
-	return argc > i ? (int)strtol(argv[i], NULL, 10) : otherwise;
+	struct bulk *b = arg;
+
+	while (!enough) {
+		bulk_open(b);
+		bulk_transfer(b);
+		exec_finish(&b->e, &b->control);
+		close(b->control.fd);
+	}
+	return NULL;
+}
+
+static void echoes_beside_bulk(struct exec *e, int n, struct sample *s)
+{
+	static struct bulk b = { .bytes = 32 << 20, .out = true };
+	pthread_t t;
+
+	enough = false;
+	if (pthread_create(&t, NULL, bulk_until_enough, &b))
+		die("no thread");
+	usleep(200 * 1000); /* the stream is at full speed */
+	echoes(e, n, s);
+	enough = true;
+	pthread_join(t, NULL);
+}
+
+static void echoes_beside_unread(struct exec *e, int n, struct sample *s)
+{
+	static struct bulk b = { .bytes = 64 << 20, .out = true };
+
+	bulk_open(&b);
+	write_all(b.e.stream.fd, "\n", 1);
+	usleep(500 * 1000); /* every buffer on the way is full */
+	echoes(e, n, s);
+	bulk_read(&b);
+	exec_finish(&b.e, &b.control);
+	close(b.control.fd);
+}
+
+static void measure_beside(void (*load)(struct exec *, int, struct sample *), int n)
+{
+	struct sample quiet = { 0 }, loaded = { 0 };
+	struct http control;
+	struct exec e;
+
+	http_open(&control);
+	exec_start(&e, &control, "[\"cat\"]", true);
+	echo_once(&e);
+	for (int i = 0; i < TURNS; i++) {
+		echoes(&e, n / TURNS, &quiet);
+		load(&e, n / TURNS, &loaded);
+	}
+	cat_end(&e, &control);
+	close(control.fd);
+	printf("{\"p50\": %.2f, \"p99\": %.2f, \"quiet_p50\": %.2f, \"quiet_p99\": %.2f}\n", quantile(&loaded, 0.5),
+	       quantile(&loaded, 0.99), quantile(&quiet, 0.5), quantile(&quiet, 0.99));
+}
+
+/* ---- docker start ------------------------------------------------------------------------------------ */
+
+/* On a connection of its own, whose end is the answer's: wait answers in chunks, rm with no body. */
+static void ask(const char *method, const char *path, int want_status)
+{
+	struct http h;
+	char req[512];
+	int n = snprintf(req, sizeof req, "%s " API "%s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
+			 "Content-Length: 0\r\n\r\n", method, path);
+
+	http_open(&h);
+	write_all(h.fd, req, (size_t)n);
+	http_head(&h, want_status);
+	do
+		h.off = h.len = 0;
+	while (http_fill(&h));
+	close(h.fd);
+}
+
+static double start_to_first_byte(struct http *control)
+{
+	char answer[4096], path[256], body[256], id[65], *at, c;
+	struct exec e = { 0 };
+	double start, ms;
+	int n;
+
+	snprintf(body, sizeof body, "{\"Image\":\"%s\",\"Cmd\":[\"echo\",\"x\"],\"AttachStdout\":true}", container);
+	http_call(control, "POST", "/containers/create", body, 201, answer, sizeof answer);
+	if (!(at = strstr(answer, "\"Id\":\"")))
+		die("no id in %s", answer);
+	snprintf(id, sizeof id, "%.64s", at + 6);
+	http_open(&e.stream);
+	n = snprintf(body, sizeof body, "POST " API "/containers/%s/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\n"
+		     "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n", id);
+	write_all(e.stream.fd, body, (size_t)n);
+	http_head(&e.stream, 101);
+
+	start = now_ms();
+	snprintf(path, sizeof path, "/containers/%s/start", id);
+	ask("POST", path, 204);
+	if (exec_read(&e, &c, 1) != 1 || c != 'x')
+		die("not what echo says");
+	ms = now_ms() - start;
+	while (exec_read(&e, &c, 1))
+		;
+	close(e.stream.fd);
+	snprintf(path, sizeof path, "/containers/%s/wait", id);
+	ask("POST", path, 200);
+	snprintf(path, sizeof path, "/containers/%s?force=1", id);
+	ask("DELETE", path, 204);
+	return ms;
+}
+
+static void measure_start(int n)
+{
+	struct sample s = { 0 };
+	struct http control;
+
+	http_open(&control);
+	start_to_first_byte(&control);
+	while (s.n < n)
+		sample_add(&s, start_to_first_byte(&control));
+	close(control.fd);
+	print_latency(&s);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc < 3) {
-		fprintf(stderr, "usage: client SOCKET CONTAINER [execs] [bulk-MiB] [echoes]\n");
+	const char *what = argc > 4 ? argv[3] : "";
+	int n = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 0, mib = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 0;
+
+	if (argc > 2) {
+		socket_path = argv[1];
+		container = argv[2];
+	}
+	if (!strcmp(what, "exec") && n > 0)
+		measure_exec(n);
+	else if (!strcmp(what, "open") && n > 0)
+		measure_open(n);
+	else if (!strcmp(what, "rate") && n > 0)
+		measure_rate(n);
+	else if ((!strcmp(what, "stdout") || !strcmp(what, "stdin")) && n > 0 && n <= STREAMS_MAX && mib > 0)
+		measure_bulk(!strcmp(what, "stdout"), n, mib);
+	else if (!strcmp(what, "echo") && n > 0)
+		measure_echo(n);
+	else if (!strcmp(what, "echo-bulk") && n >= TURNS)
+		measure_beside(echoes_beside_bulk, n);
+	else if (!strcmp(what, "echo-unread") && n >= TURNS)
+		measure_beside(echoes_beside_unread, n);
+	else if (!strcmp(what, "start") && n > 0)
+		measure_start(n);
+	else if (!strcmp(what, "watch") && n > 0)
+		measure_watch(n);
+	else {
+		fprintf(stderr, "usage: client SOCKET CONTAINER|IMAGE FIGURE NUMBER [MIB]; the figures are in client.c\n");
 		return 2;
 	}
-	socket_path = argv[1];
-	container = argv[2];
-	int execs = argument(argc, argv, 3, 100), echoes = argument(argc, argv, 5, 2000);
-	uint64_t bulk = (uint64_t)argument(argc, argv, 4, 512) << 20; /* a multiple of dd's block */
-	double p50, p99;
-
-	exec_latency(execs, &p50, &p99);
-	printf("{\"exec_ms\": %.3f, \"exec_p99_ms\": %.3f, ", p50, p99);
-	printf("\"echo_us\": %.1f, ", echo_us(echoes));
-	printf("\"stdout_mb_s\": %.1f, ", stdout_mb_s(bulk));
-	printf("\"stdin_mb_s\": %.1f, ", stdin_mb_s(bulk));
-	printf("\"execs_per_s\": %.1f}\n", execs_per_second((execs + WAYS - 1) / WAYS * 2));
 	return 0;
 }

@@ -22,7 +22,11 @@ FILES = 65536  # descriptors: a link each for ten thousand agents, old and new
 
 
 class Failure(Exception):
-    """It could not be measured; the text says why."""
+    """It did not do what it should; the text says what."""
+
+
+class NotMeasured(Failure):
+    """Not possible on this machine, and nobody's fault."""
 
 
 def command(*argv, **options):
@@ -153,7 +157,7 @@ class Dockerd(Engine):
 
     def prepare(self):
         if not shutil.which("dockerd"):
-            raise Failure("there is no dockerd on this machine")
+            raise NotMeasured("there is no dockerd on this machine")
         self.run()
         archive = self.home / "busybox.tar"
         command("skopeo", "--insecure-policy", "copy", "-q", f"oci:{IMAGES}/busybox:latest",
@@ -279,13 +283,13 @@ class Engines:
     def get(self, name):
         """Failure, each time anew, when it cannot be had."""
         if name in self.failed:
-            raise Failure(self.failed[name])
+            raise self.failed[name]
         if name not in self.running:
             try:
                 self.make(name).prepare()
             except (Failure, OSError, subprocess.TimeoutExpired) as e:
-                self.failed[name] = f"{name}: {e}"
-                raise Failure(self.failed[name]) from e
+                self.failed[name] = e if isinstance(e, Failure) else Failure(f"{name}: {e}")
+                raise self.failed[name] from e
         return self.running[name]
 
     def make(self, name):
