@@ -33,6 +33,7 @@ static void forget_bytes(struct session *s, struct stream *st)
 		st->keep.len = 0;
 		st->delivered = st->received;
 	}
+	session_return_window(s, st);
 	if (!st->in_data) /* else the callback may still look at them */
 		stream_drop_bytes(st);
 }
@@ -78,6 +79,7 @@ void session_linger(struct session *s, struct stream *st)
 {
 	if (!st->in_data)
 		stream_drop_bytes(st);
+	session_return_window(s, st);
 	st->lingering = true;
 	DL_APPEND2(s->linger, st, linger_prev, linger_next);
 	if (++s->n_linger > LINGER_MAX)
@@ -141,6 +143,7 @@ void session_free(struct session *s)
 		return;
 	assert(s->depth == 0);
 	HASH_ITER(hh, s->streams, st, next) {
+		session_return_window(s, st);
 		HASH_DEL(s->streams, st);
 		stream_free(st);
 	}
@@ -149,6 +152,12 @@ void session_free(struct session *s)
 	buf_release(&s->scratch);
 	buf_release(&s->greeting);
 	free(s);
+}
+
+void session_set_budget(struct session *s, struct tunnel_budget *budget)
+{
+	assert(!s->budget && budget);
+	s->budget = budget;
 }
 
 /* ---- streams --------------------------------------------------------------------------------- */
@@ -292,8 +301,10 @@ static void trim(struct session *s)
 	stream_trim(s->control_tx);
 	stream_trim(s->control_rx);
 	HASH_ITER(hh, s->streams, st, next)
-		if (!st->in_data)
+		if (!st->in_data) {
 			stream_trim(st);
+			session_rest_window(s, st);
+		}
 }
 
 uint64_t session_tick(struct session *s, uint64_t now_ms)

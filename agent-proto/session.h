@@ -30,7 +30,9 @@
 #define FRAME_MAX (64 * 1024)        /* one frame = one WebSocket message, never longer */
 #define FRAME_HANDSHAKE_MAX (CONTROL_HANDSHAKE_MAX + 1) /* but HELLO and WELCOME with many rows */
 #define FRAME_DATA_MAX (FRAME_MAX - 32)
-#define STREAM_WINDOW_DEFAULT (1024 * 1024)
+#define STREAM_WINDOW_IN (32 * 1024)   /* what a stream begins with, towards the agent ... */
+#define STREAM_WINDOW_OUT (256 * 1024) /* ... and from it; tuned from there (session_set_budget) */
+#define STREAM_WINDOW_DEFAULT (1024 * 1024) /* of a HELLO that names none */
 #define STREAM_WINDOW_MAX (8 * 1024 * 1024)
 #define SESSION_STREAMS_MAX 16384    /* open at once */
 #define RECORD_HEADER 8
@@ -43,7 +45,7 @@ struct session;
 struct stream;
 
 /* Callbacks run inside session_receive, session_accept and stream_resume, and may call any function
- * here except session_free and session_receive. None may be NULL. */
+ * here except session_free and session_receive. None may be NULL but now_us. */
 struct session_ops {
 	/* Bytes arrived. Return how many of them have been written to their destination (0..n): those
 	 * count as delivered. The rest stays in the session, bounded by the credit granted, until
@@ -60,6 +62,8 @@ struct session_ops {
 	void (*on_control)(void *ctx, const struct control *c);
 	/* Something can be sent: ask session_next_frame when the link has room. Must only note it. */
 	void (*on_wake)(void *ctx);
+	/* The same clock as now_ms, finer: for round trips. NULL: now_ms has to do. */
+	uint64_t (*now_us)(void *ctx);
 };
 
 enum { RESET_CANCELLED = 1, RESET_LOST = 2, RESET_FLOW_ERROR = 3, RESET_UNKNOWN_STREAM = 4 };
@@ -68,11 +72,21 @@ struct session *session_new(enum session_role role, const uint8_t own_id[BOOT_ID
 			    const struct session_ops *ops, void *ctx);
 void session_free(struct session *s); /* no callbacks; NULL is fine */
 
+/* What all sessions of a process may hold beyond the windows their streams begin with (R4). While there is
+ * some left, a window whose half is used up within four round trips is doubled, up to
+ * STREAM_WINDOW_MAX; a stream that rests gives back what it was lent. */
+struct tunnel_budget {
+	size_t limit, used;               /* bytes */
+	uint64_t refused;                 /* a window would have grown */
+};
+/* Borrowed, for good. NULL, as at first: windows stay as they were opened. */
+void session_set_budget(struct session *s, struct tunnel_budget *budget);
+
 /* ---- streams ---------------------------------------------------------------------------------- */
 
 /* Open the stream with this id (direction follows from id and role). offset: where counting starts:
  * 0, or the position known from a HELLO when a restarted gateway adopts a running agent.
- * window: bytes unacknowledged at most, both replay and receive bound. NULL when the id is open
+ * window: bytes unacknowledged at most, both replay and receive bound, at first. NULL when the id is open
  * already or SESSION_STREAMS_MAX is reached. */
 struct stream *session_open(struct session *s, uint32_t id, uint64_t offset, size_t window);
 struct stream *session_stream(struct session *s, uint32_t id); /* NULL if not open */
@@ -180,6 +194,8 @@ struct session_stats {
 	uint64_t links;                   /* handshakes completed; resumes = links - 1 */
 	size_t streams;                   /* open now, channel 0 not counted */
 	size_t replay_bytes, kept_bytes;  /* held in memory now */
+	size_t window_bytes;              /* lent by the budget now */
+	uint64_t rtt_base_us;             /* the least of late: a round trip without queues */
 };
 void session_stats(const struct session *s, struct session_stats *ret);
 

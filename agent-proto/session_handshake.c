@@ -168,6 +168,7 @@ static void link_up(struct session *s)
 
 	s->phase = LINK_UP;
 	s->stats.links++;
+	s->stats.rtt_base_us = 0; /* it may be another way */
 	s->ping_due = true;
 	s->last_ping_ms = s->now_ms;
 	session_note(s, s->control_rx, NOTE_ACK);

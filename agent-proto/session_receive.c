@@ -186,6 +186,7 @@ static int receive_ack(struct session *s, const struct frame *f, struct err *err
 	s->stats.replay_bytes -= (size_t)freed;
 	if (control)
 		return 0;
+	session_tune_sender(s, st);
 	session_queue(s, st);
 	if (st->closed) {
 		if (tx_finished(st))
@@ -218,13 +219,15 @@ static int receive_reset(struct session *s, const struct frame *f, struct err *e
 
 static void receive_pong(struct session *s, uint64_t stamp_us)
 {
-	uint64_t now_us = s->now_ms * 1000;
+	uint64_t now_us = session_now_us(s), base = s->stats.rtt_base_us;
 
 	s->ping_out = false;
 	if (stamp_us > now_us)
 		return;
-	/* The clock ticks in milliseconds; 0 is taken for "none yet". */
+	/* 0 is taken for "none yet". The least counts, and rises slowly: what a queue adds is no distance. */
 	s->stats.rtt_us = now_us > stamp_us ? now_us - stamp_us : 1;
+	base += base / 8 + 1;
+	s->stats.rtt_base_us = s->stats.rtt_base_us && base < s->stats.rtt_us ? base : s->stats.rtt_us;
 	session_linger_confirmed(s, stamp_us);
 }
 

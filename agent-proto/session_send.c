@@ -116,7 +116,7 @@ static int next_link_message(struct session *s, struct frame_out *ret)
 		s->ping_due = false;
 		s->ping_out = true;
 		c.type = CONTROL_PING;
-		c.ping.stamp_us = s->now_ms * 1000;
+		c.ping.stamp_us = session_now_us(s);
 	} else if (s->goaway_due) {
 		s->goaway_due = false;
 		c.type = CONTROL_GOAWAY;
@@ -134,12 +134,16 @@ static int next_ack(struct session *s, struct frame_out *ret)
 	if (!st)
 		return 0;
 	session_unnote(s, st);
-	limit = st == s->control_rx ? st->delivered : rx_limit(st);
-	if (st != s->control_rx)
-		st->granted = limit;
+	if (st == s->control_rx) {
+		limit = st->delivered;
+	} else {
+		if (!st->fin)
+			session_tune_receiver(s, st);
+		st->granted = limit = rx_limit(st);
+	}
 	st->told_delivered = st->delivered;
 	st->told_limit = limit;
-	st->noted_us = s->now_ms * 1000;
+	st->noted_us = session_now_us(s);
 	return emit_head(s, ret, FRAME_ACK, st, st->delivered + st->fin_done, limit);
 }
 
@@ -149,7 +153,7 @@ static int next_reset(struct session *s, struct frame_out *ret)
 
 	if (st) {
 		session_unnote(s, st);
-		st->noted_us = s->now_ms * 1000;
+		st->noted_us = session_now_us(s);
 		return emit_head(s, ret, FRAME_RESET, st, st->reset_code, 0);
 	}
 	if (s->n_orphans == 0)

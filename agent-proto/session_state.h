@@ -2,7 +2,8 @@
  *
  *     session.c            table of streams, life, time          session_handshake.c  HELLO, WELCOME, positions
  *     session_send.c       the order in which frames leave       session_control.c    records of streams 0 and 1
- *     session_receive.c    what a frame does to its stream       stream.c             one stream's bytes and offsets */
+ *     session_receive.c    what a frame does to its stream       stream.c             one stream's bytes and offsets
+ *     session_window.c     how large a window may become */
 #ifndef AGENT_PROTO_SESSION_STATE_H
 #define AGENT_PROTO_SESSION_STATE_H
 
@@ -41,6 +42,7 @@ struct session {
 	uint64_t tail_start;               /* last record queued, */
 	uint32_t tail_resize;              /* its channel if it is a RESIZE, else 0 */
 	struct buf scratch;
+	struct tunnel_budget *budget;      /* borrowed; NULL: no window grows */
 
 	/* the present link */
 	enum phase phase;
@@ -79,6 +81,11 @@ static inline struct stream *session_find(struct session *s, uint32_t id)
 	return st;
 }
 
+static inline uint64_t session_now_us(const struct session *s)
+{
+	return s->ops.now_us ? s->ops.now_us(s->ctx) : s->now_ms * 1000;
+}
+
 static inline void session_wake(struct session *s)
 {
 	if (s->woken || s->phase == LINK_DOWN)
@@ -104,6 +111,12 @@ void session_unnote(struct session *s, struct stream *st);
 void session_flush_acks(struct session *s);  /* the delayed ones are due */
 void session_queue(struct session *s, struct stream *st);
 void session_unqueue(struct session *s, struct stream *st);
+
+/* ---- session_window.c ---- */
+void session_tune_receiver(struct session *s, struct stream *st); /* an ACK of it leaves */
+void session_tune_sender(struct session *s, struct stream *st);   /* an ACK of it has come */
+void session_rest_window(struct session *s, struct stream *st);   /* nothing has passed for a while */
+void session_return_window(struct session *s, struct stream *st); /* no bytes will pass any more */
 
 /* ---- session_control.c ---- */
 int session_take_records(struct session *s, const uint8_t *p, size_t n, struct err *err);

@@ -14,11 +14,12 @@ struct stream *stream_new(uint32_t id, bool sender, uint64_t offset, size_t wind
 
 	st->id = id;
 	st->sender = sender;
-	st->window = window;
+	st->window = st->first_window = window;
 	if (sender) {
 		st->acked = st->sent = st->sent_max = st->written = st->base = offset;
 	} else {
 		st->delivered = st->received = st->told_delivered = offset;
+		st->epoch_delivered = st->rest_delivered = offset;
 		buf_init(&st->keep, 0);
 	}
 	stream_set_credit(st, credit);

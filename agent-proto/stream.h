@@ -41,6 +41,8 @@ struct stream {
 	bool used;                 /* since the last trim */
 	uint32_t reset_code;
 	size_t window;
+	size_t first_window;       /* what it was opened with */
+	size_t lent;               /* by the session's budget */
 
 	union {
 		struct {           /* sender */
@@ -54,6 +56,8 @@ struct stream {
 			uint64_t delivered, received, granted;
 			uint64_t final;          /* offset of the fin */
 			uint64_t told_delivered, told_limit; /* in the last ACK sent on this link */
+			uint64_t epoch_delivered, epoch_us; /* when half a window was last used up */
+			uint64_t rest_delivered;            /* at the last trim */
 			struct buf keep;         /* [delivered, received) */
 		};
 	};

@@ -90,6 +90,9 @@ const struct setting config_settings[] = {
 	{"SOCKERLESS_AGENT_ADDRESS", NULL, STRING, AT(agent_address), .check = check_agent_address,
 	 .value = "HOST:PORT", .help = "where to dial agents; unset: as the agent reports"},
 
+	{"SOCKERLESS_TUNNEL_MEMORY", NULL, SIZE, AT(tunnel_memory), "256MiB", .value = "SIZE",
+	 .help = "what the windows of all tunnels' streams may grow by, together; a long way to the agents needs it for speed"},
+
 	{.kind = SECTION, .help = "Times"},
 	{"SOCKERLESS_POLL_INTERVAL", NULL, DURATION, AT(poll_interval_ms), "2s", .min_ms = 10,
 	 .max_ms = HOUR_MS, .value = "DURATION", .help = "between two looks at a running execution"},

@@ -51,6 +51,7 @@ struct challenge {
 
 struct registry {
 	struct gateway *g;
+	struct tunnel_budget budget; /* of all sessions */
 	const struct tunnel_observer *observer;
 	void *observer_ctx;
 	struct entry *tunnels;
@@ -63,6 +64,7 @@ struct registry *registry_new(struct gateway *g)
 	struct registry *r = xcalloc(1, sizeof(*r));
 
 	r->g = g;
+	r->budget.limit = (size_t)g->config->tunnel_memory;
 	return r;
 }
 
@@ -158,6 +160,7 @@ static int attach_new(struct registry *r, struct container *c, struct link *l, c
 	struct entry *e = xcalloc(1, sizeof(*e));
 
 	e->tunnel = t;
+	session_set_budget(tunnel_session(t), &r->budget);
 	DL_APPEND(r->tunnels, e);
 	c->tunnel = t;
 	session_set_retry_spread(tunnel_session(t), retry_spread(r));

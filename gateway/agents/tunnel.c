@@ -220,6 +220,11 @@ static void on_wake(void *ctx)
 		t->link->ops->wake(t->link);
 }
 
+static uint64_t now_us(void *ctx)
+{
+	return clock_mono_us();
+}
+
 static const struct session_ops session_ops = {
 	.on_data = on_data,
 	.on_fin = on_fin,
@@ -227,6 +232,7 @@ static const struct session_ops session_ops = {
 	.on_writable = on_writable,
 	.on_control = on_control,
 	.on_wake = on_wake,
+	.now_us = now_us,
 };
 
 /* ---- what follows from it ------------------------------------------------------------------------ */
@@ -584,8 +590,8 @@ static struct channel *add_exec_channel(struct tunnel *t, uint32_t number, const
 
 	ch->sink = sink;
 	ch->ctx = ctx;
-	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_DEFAULT);
-	ch->out = session_open(t->session, 2 * number + 1, 0, STREAM_WINDOW_DEFAULT);
+	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_IN);
+	ch->out = session_open(t->session, 2 * number + 1, 0, STREAM_WINDOW_OUT);
 	if (ch->in && ch->out)
 		return ch;
 	channel_close_streams(ch);

@@ -119,9 +119,14 @@ static void on_wake(void *ctx)
 		links_wake(r->a.links);
 }
 
+static uint64_t now_us(void *ctx)
+{
+	return clock_mono_us();
+}
+
 static const struct session_ops session_ops = {
 	.on_data = on_data, .on_fin = on_fin, .on_reset = on_reset, .on_writable = on_writable,
-	.on_control = on_control, .on_wake = on_wake,
+	.on_control = on_control, .on_wake = on_wake, .now_us = now_us,
 };
 
 /* ---- the end ------------------------------------------------------------------------------------ */
@@ -362,6 +367,8 @@ static int set_up(struct run *r, const struct config *cfg, struct err *err)
 	r->life_line = connect_life_line(cfg->sidecar_port);
 	uv_loop_init(&a->loop);
 	a->session = session_new(SESSION_AGENT, boot_id, &session_ops, r);
+	a->budget.limit = cfg->tunnel_memory;
+	session_set_budget(a->session, &a->budget);
 	a->pump = pump_new(&a->loop, err);
 	if (!a->pump)
 		return -1;

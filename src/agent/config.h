@@ -16,6 +16,7 @@
 #define SIDECAR_PORT 9112 /* the startup probe; the next port is the life line */
 #define LINGER_MS 60000
 #define HOLD_MS (10 * 60 * 1000)
+#define TUNNEL_MEMORY (32 << 20)
 
 struct config {
 	char *container_id;          /* ours, as are all strings; "" if not given */
@@ -32,6 +33,7 @@ struct config {
 	uint64_t stay_ms;            /* for tools, after all is confirmed */
 	bool hold;                   /* the main process waits for BEGIN, */
 	uint64_t hold_ms;            /* for so long while no gateway is there */
+	size_t tunnel_memory;        /* what windows may grow by, of all streams together */
 	struct restart_policy restart;
 	bool keep_alive;             /* the predecessor's flag: stay when the main process has ended */
 	int stop_signal;             /* what Cloud Run's SIGTERM becomes for the main process */

@@ -164,8 +164,8 @@ static void say_hello(struct links *l)
 		.agent_version = xstrdup(VERSION),
 		.task_attempt = a->cfg->task_attempt,
 		.link_no = ++l->link_no,
-		.window_in = STREAM_WINDOW_DEFAULT,
-		.window_out = STREAM_WINDOW_DEFAULT,
+		.window_in = STREAM_WINDOW_IN,
+		.window_out = STREAM_WINDOW_OUT,
 	};
 
 	procs_list(a->procs, &h);

@@ -219,8 +219,8 @@ int proc_open_streams(struct proc *p, bool detach, struct err *err)
 {
 	struct session *s = p->table->agent->session;
 
-	p->in = session_open(s, 2 * p->channel, 0, STREAM_WINDOW_DEFAULT);
-	p->out = session_open(s, 2 * p->channel + 1, 0, STREAM_WINDOW_DEFAULT);
+	p->in = session_open(s, 2 * p->channel, 0, STREAM_WINDOW_IN);
+	p->out = session_open(s, 2 * p->channel + 1, 0, STREAM_WINDOW_OUT);
 	if (p->in)
 		stream_set_user(p->in, p);
 	if (p->out) {

@@ -8,9 +8,11 @@
 
 #define WINDOW 100
 #define IDS 32
+#define LOAN 1000              /* what windows may grow by, together */
 
 struct side {
 	struct session *s;
+	struct tunnel_budget budget;
 	uint64_t offset[IDS];
 	size_t appetite;
 };
@@ -146,7 +148,7 @@ static void write_some(struct side *x, uint32_t id, size_t n)
 	for (size_t i = 0; i < n; i++)
 		chunk[i] = pattern(id, stream_written(st) + i);
 	stream_write(st, chunk, n);
-	assert(stream_space(st) <= WINDOW);
+	assert(stream_space(st) <= WINDOW + LOAN);
 }
 
 static void made_up(struct side *to)
@@ -228,8 +230,9 @@ static void check(const struct side *x)
 	struct session_stats stats;
 
 	session_stats(x->s, &stats);
-	assert(stats.kept_bytes <= IDS * WINDOW);
-	assert(stats.replay_bytes <= IDS * WINDOW * 8 + CONTROL_BACKLOG_MAX);
+	assert(stats.kept_bytes <= IDS * WINDOW + LOAN);
+	assert(stats.window_bytes == x->budget.used && x->budget.used <= LOAN);
+	assert(stats.replay_bytes <= IDS * WINDOW * 8 + LOAN + CONTROL_BACKLOG_MAX);
 	assert(stats.streams <= IDS);
 }
 
@@ -313,6 +316,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	G = (struct side){ .appetite = 10000 };
 	A.s = session_new(SESSION_AGENT, boot, &ops, &A);
 	G.s = session_new(SESSION_GATEWAY, gateway_id, &ops, &G);
+	A.budget = G.budget = (struct tunnel_budget){ .limit = LOAN };
+	session_set_budget(A.s, &A.budget);
+	session_set_budget(G.s, &G.budget);
 	honest = true;
 	now = 1000;
 	link_no = 0;
@@ -323,5 +329,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		step();
 	session_free(A.s);
 	session_free(G.s);
+	assert(!A.budget.used && !G.budget.used);
 	return 0;
 }

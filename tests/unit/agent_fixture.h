@@ -179,7 +179,10 @@ static inline void on_wake(void *ctx)
 		wslink_wake(g->link);
 }
 
-static const struct session_ops session_ops = {on_data, on_fin, on_reset, on_writable, on_control, on_wake};
+static const struct session_ops session_ops = {
+	.on_data = on_data, .on_fin = on_fin, .on_reset = on_reset, .on_writable = on_writable,
+	.on_control = on_control, .on_wake = on_wake,
+};
 
 static inline void make_session(struct gw *g)
 {

@@ -27,7 +27,10 @@ static void on_control(void *ctx, const struct control *c)
 		snprintf(exit_seen + strlen(exit_seen), 32, "exit %d;", c->exit.status.code);
 }
 
-static const struct session_ops ops = { on_data, on_fin, on_reset, on_writable, on_control, on_wake };
+static const struct session_ops ops = {
+	.on_data = on_data, .on_fin = on_fin, .on_reset = on_reset, .on_writable = on_writable,
+	.on_control = on_control, .on_wake = on_wake,
+};
 
 /* The next frame line of the document, as hex digits only; a line starting with ">" continues it. */
 static void documented(char *who, char *hex, size_t size)
