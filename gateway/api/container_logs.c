@@ -1,22 +1,20 @@
 /* container_logs - GET /containers/{id}/logs: lines of the container's log, and with follow the ones to
  * come until the container's run ends. A client that does not read stops this cursor and nothing else.
  *
- * When the gateway has nothing of a container that did run (its disk is new), Cloud Logging is asked
- * once and what it has goes into the log, which then answers as always. */
+ * When the gateway has nothing of a container that did run, the lines are those of Cloud Logging (cloud_log.h). */
 #include "state/logs.h"
 #include "state/network.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "api/cloud_log.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "cloud/log_entry.h"
-#include "cloud/run.h"
 #include "net/defer.h"
 #include "state/container.h"
 #include "stdcopy.h"
@@ -31,7 +29,7 @@ struct logs {
 	char *details;           /* ours; q points to it */
 	struct log_lines *lines;
 	struct container_waiter *exit_waiter;
-	struct cloud_call *history;
+	struct cloud_log *history;
 	bool follow, tty;
 	bool final;              /* nothing more will be printed */
 	bool blocked;            /* the client's queue is full: drained() goes on */
@@ -56,9 +54,9 @@ static void release(struct request *r)
 	struct logs *l = r->state;
 
 	l->gone = true;
-	cloud_cancel(l->history);
 	container_unwait(l->exit_waiter);
 	log_lines_free(l->lines);
+	cloud_log_close(l->history);
 	loop_defer(r->g->loop, free_logs, l);
 }
 
@@ -149,75 +147,52 @@ static void pump(struct logs *l)
 	}
 }
 
-static void serve(struct logs *l, struct container *c)
+static void begin_reply(struct logs *l, struct log *log)
 {
 	struct request *r = l->r;
+
+	l->lines = log_lines_new(log, &l->q);
+	reply_begin(r, r->version < 42 ? NULL : l->tty ? "application/vnd.docker.raw-stream"
+						       : "application/vnd.docker.multiplexed-stream");
+	queue_pump(l);
+}
+
+static void serve(struct logs *l, struct container *c)
+{
 	struct err err;
 	struct log *log = container_log(c, &err);
 	bool live = c->state == CONTAINER_RUNNING || c->state == CONTAINER_STARTING;
 
 	if (!log) {
-		reply_err(r, &err);
+		reply_err(l->r, &err);
 		return;
 	}
 	if (!c->tunnel)
 		log_settle(log); /* what a lost disk had of it: better with a repetition than not at all */
-	l->tty = c->tty;
 	l->final = !(l->follow && live);
-	l->lines = log_lines_new(log, &l->q);
 	if (!l->final)
 		l->exit_waiter = container_wait(c, WAIT_NOT_RUNNING, ended, l);
-	reply_begin(r, r->version < 42 ? NULL : c->tty ? "application/vnd.docker.raw-stream"
-						       : "application/vnd.docker.multiplexed-stream");
-	pump(l);
+	begin_reply(l, log);
 }
 
 /* ---- history ------------------------------------------------------------------------------------- */
 
-static void keep_history(struct log *log, json_t *entries)
-{
-	struct log_entry e;
-	struct err err;
-	json_t *entry;
-	size_t i;
-	int rc = 0;
-
-	json_array_foreach(entries, i, entry) {
-		if (rc < 0 || !log_entry_read(entry, &e))
-			continue;
-		rc = log_append_record(log, e.is_stderr ? STDCOPY_STDERR : STDCOPY_STDOUT, e.time_ns, e.text, e.len, &err);
-		free(e.text);
-		if (rc < 0)
-			log_warn("history not kept", "error=\"%s\"", err.msg);
-	}
-}
-
-static void have_history(void *ctx, json_t *json, const struct err *failed)
+static void history_ready(void *ctx)
 {
 	struct logs *l = ctx;
-	struct container *c = containers_by_id(l->r->g->containers, l->id);
-	struct log *log;
 
-	l->history = NULL;
-	if (!c) {
-		reply_error(l->r, ERR_NOT_FOUND, "No such container: %s", l->r->name);
-		return;
-	}
-	if (failed)
-		log_warn("Cloud Logging has no answer; logs are empty", "container=%.12s error=\"%s\"", l->id, failed->msg);
-	log = container_log(c, NULL);
-	if (json && log && !log_has_output(log)) /* another request may have been faster */
-		keep_history(log, json_object_get(json, "entries"));
-	serve(l, c);
+	begin_reply(l, cloud_log_log(l->history));
 }
 
-static bool needs_history(struct container *c)
+static void history_complete(void *ctx)
 {
-	struct log *log = container_log(c, NULL);
+	struct logs *l = ctx;
 
-	return c->state == CONTAINER_EXITED && c->runs > 0 && c->job && c->execution && log && !log_has_output(log) &&
-	       !network_shared_with(c); /* the task's history is mostly another container's */
+	l->final = true;
+	queue_pump(l);
 }
+
+static const struct cloud_log_ops history_ops = {history_ready, history_complete};
 
 /* ---- the request --------------------------------------------------------------------------------- */
 
@@ -316,8 +291,9 @@ void container_logs(struct request *r)
 	snprintf(l->id, sizeof(l->id), "%s", c->id);
 	if (request_flag(r, "details"))
 		l->q.details = l->details = details_of(c);
-	if (needs_history(c))
-		l->history = logging_list(r->g->cloud, c->job, c->execution, 0, have_history, l);
-	if (!l->history)
+	l->tty = c->tty;
+	if (!cloud_log_wanted(c))
 		serve(l, c);
+	else if (!(l->history = cloud_log_open(r->g, c, &l->q, l->follow, &history_ops, l, &err)))
+		reply_err(r, &err);
 }

@@ -13,7 +13,8 @@
 #include "cloud/job_resources.h"
 #include "cloud/job_spec.h"
 #include "cloud/lifecycle_ops.h"
-#include "cloud/log_entry.h"
+#include "cloud/log_gather.h"
+#include "cloud/logging.h"
 #include "cloud/predecessor.h"
 #include "cloud/run.h"
 #include "gateway.h"
@@ -277,16 +278,13 @@ static void end(struct adoption *a, const struct err *err)
 static void remember(struct container *c, json_t *entries)
 {
 	struct log *log = json_array_size(entries) ? container_log(c, NULL) : NULL;
-	struct log_entry e;
-	json_t *v;
-	size_t i;
+	struct log_gather *gather = log_gather_new(JOB_SPEC_MAIN);
+	struct log_line line;
 
-	json_array_foreach(entries, i, v) {
-		if (!log || !log_entry_read(v, &e))
-			continue;
-		log_remember(log, e.is_stderr ? 2 : 1, e.time_ns, e.text, e.len);
-		free(e.text);
-	}
+	log_gather_add(gather, entries);
+	while (log && log_gather_next(gather, INT64_MAX, &line))
+		log_remember(log, line.is_stderr ? 2 : 1, line.time_ns, line.text, line.len);
+	log_gather_free(gather);
 }
 
 static void settle(struct adoption *a, json_t *tasks)
@@ -339,7 +337,7 @@ static void look(void *ctx)
 	if (execution && is_over(execution))
 		a->call = run_list_tasks(a->l->g->cloud, a->who.job, name, on_tasks, a);
 	else if (execution && !a->who.predecessors && !is_shared(a->job))
-		a->call = logging_list(a->l->g->cloud, a->who.job, name, 0, on_history, a);
+		a->call = logging_list(a->l->g->cloud, &(struct logging_ask){.job = a->who.job, .execution = name}, on_history, a);
 	else
 		settle(a, NULL);
 }

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/token.h"
+#include "cloud/logging.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "net/http_client.h"
@@ -294,6 +295,13 @@ static void on_no_token(void *ctx)
 /* The token's own tries may take longer than this call has. */
 static void get_token(struct cloud_call *call)
 {
+	uint64_t turn_ms = call->is_log_read ? logging_take_turn(call->cloud) : 0;
+
+	if (turn_ms) {
+		call->deadline_ms += turn_ms; /* the quota is not the question's fault */
+		call->timer = timer_start(call->cloud->g->loop, turn_ms, on_again, call);
+		return;
+	}
 	call->timer = timer_start(call->cloud->g->loop, time_left(call), on_no_token, call);
 	call->auth = auth_token(call->cloud->auth, on_token, call);
 }

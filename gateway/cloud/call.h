@@ -19,6 +19,9 @@ struct cloud {
 	char *storage_base;       /* https://storage.googleapis.com/storage/v1 */
 	bool bucket_known;        /* storage: the volumes' bucket is there */
 	struct sweep *sweeps;     /* storage: volumes being emptied */
+	uint64_t log_reads[60];   /* when the last ones were: logging.h */
+	unsigned n_log_reads;
+	struct log_poller *log_poller;
 	double repeated;          /* requests of late that were repetitions: the budget used */
 	struct cloud_call *calls;
 };
@@ -37,6 +40,7 @@ struct cloud_call {
 	/* The present request. */
 	const char *method;
 	char *url, *body;
+	bool is_log_read;         /* shares Cloud Logging's quota, each try of it */
 	bool repeatable;          /* asking twice does no harm */
 	int tries, refusals;
 	char *token;              /* the one sent, or NULL */
@@ -49,7 +53,7 @@ struct cloud_call {
 	json_t *query;            /* logging: the body, to which the page token is added */
 	json_t *sum;              /* what all pages gave */
 	json_t *seen;             /* logging: insertIds, as keys */
-	bool first_page_only;     /* logging: stop at the first page that has entries */
+	size_t enough;            /* logging: stop when there are so many entries; 0: all pages */
 	uint64_t delay_ms;        /* polling */
 	int pages;
 	int64_t bytes;            /* logging: text so far */

@@ -6,6 +6,7 @@
 #include "agents/dial.h"
 #include "base/log.h"
 #include "cloud/lifecycle_ops.h"
+#include "cloud/logging.h"
 #include "cloud/run.h"
 #include "gateway.h"
 #include "net/defer.h"

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "auth/auth.h"
 #include "cloud/call.h"
+#include "cloud/logging.h"
 #include "cloud/storage.h"
 #include "gateway.h"
 
@@ -46,6 +47,7 @@ void cloud_free(struct cloud *c)
 	if (!c)
 		return;
 	storage_stop(c);
+	log_follow_stop_all(c);
 	while (c->calls)
 		cloud_cancel(c->calls);
 	auth_free(c->auth);

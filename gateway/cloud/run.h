@@ -1,8 +1,8 @@
-/* run - typed, asynchronous calls to Cloud Run v2 and Cloud Logging over net/http_client.
+/* run - typed, asynchronous calls to Cloud Run v2 over net/http_client.
  * Each call does one thing, has a deadline, is repeated where that does no harm (call.c), and gives the callback the
  * parsed JSON or an err holding the sentence Google gave (ERR_NOT_FOUND, ERR_CONFLICT, ERR_INVALID,
  * ERR_DENIED, ERR_FORBIDDEN, ERR_LIMIT for 429, ERR_UPSTREAM). Credentials: none with
- * SOCKERLESS_ENDPOINT_URL, else auth/auth.h. Source: run.googleapis.com v2, logging v2 discovery. */
+ * SOCKERLESS_ENDPOINT_URL, else auth/auth.h. Source: run.googleapis.com v2 discovery. */
 #ifndef CLOUD_RUN_H
 #define CLOUD_RUN_H
 
@@ -37,13 +37,6 @@ struct cloud_call *run_list_tasks(struct cloud *c, const char *job_id, const cha
 /* Wait for a create or delete operation (never for a run): polls operations.get, 100 ms doubling to 2 s,
  * until done; an operation error becomes err. cb gets the operation. */
 struct cloud_call *run_wait_operation(struct cloud *c, const char *operation_name, uint64_t timeout_ms, cloud_cb *cb, void *ctx);
-
-/* All entries of one execution's stdout and stderr, oldest first, all pages, de-duplicated by insertId:
- * {"entries":[…]}. since_ns 0 = from the start. */
-struct cloud_call *logging_list(struct cloud *c, const char *job_id, const char *execution, int64_t since_ns, cloud_cb *cb, void *ctx);
-
-/* The same, but only the first few: what was printed before anything else. */
-struct cloud_call *logging_first(struct cloud *c, const char *job_id, const char *execution, cloud_cb *cb, void *ctx);
 
 /* What an execution resource says. */
 enum execution_phase { EXECUTION_PENDING, EXECUTION_RUNNING, EXECUTION_SUCCEEDED, EXECUTION_FAILED, EXECUTION_CANCELLED };

@@ -8,7 +8,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cloud/job_spec.h"
 #include "cloud/lifecycle_ops.h"
+#include "cloud/log_gather.h"
+#include "cloud/logging.h"
 #include "cloud/run.h"
 #include "gateway.h"
 #include "net/defer.h"
@@ -17,6 +20,8 @@
 #include "state/network.h"
 
 #define LOOK_MAX_MS 30000
+#define SYSTEM_LOOKS_MAX 3
+#define SYSTEM_LOOK_MS 2000
 #define UNKNOWN_EXIT_CODE 137 /* ended, and nobody can say how: as if killed */
 
 struct watch {
@@ -24,9 +29,11 @@ struct watch {
 	struct timer *timer;
 	struct cloud_call *call;
 	uint64_t every_ms, since_ms;
+	int system_looks;
 };
 
 static void look(void *ctx);
+static void look_at_system_log(void *ctx);
 
 static void look_again(struct watch *w)
 {
@@ -88,6 +95,55 @@ void run_lost(struct slot *s, struct container *c, int code, const char *how)
 	slot_release(s);
 }
 
+static void settle(struct watch *w, struct container *c, int code, const char *how)
+{
+	run_lost(w->slot, c, code >= 0 ? code : UNKNOWN_EXIT_CODE, how);
+}
+
+/* Cloud Run writes "Container called exit(N)." for each container of a task, after a while. */
+static void on_system_log(void *ctx, json_t *json, const struct err *err)
+{
+	struct watch *w = ctx;
+	struct slot *s = w->slot;
+	struct container *c = slot_container(s);
+	struct log_gather *gather;
+	int code;
+
+	w->call = NULL;
+	if (!c || c->state != CONTAINER_RUNNING) {
+		watch_end(s);
+		slot_release(s);
+		return;
+	}
+	AUTO_FREE char *name = network_shared_with(c) ? xasprintf("shared-%.12s", c->id) : xstrdup(JOB_SPEC_MAIN);
+
+	gather = log_gather_new(name);
+	log_gather_add(gather, json_object_get(json, "entries"));
+	code = log_gather_exit_code(gather);
+	log_gather_free(gather);
+	if (code < 0 && ++w->system_looks < SYSTEM_LOOKS_MAX)
+		w->timer = timer_start(s->l->g->loop, SYSTEM_LOOK_MS, look_at_system_log, w);
+	else
+		settle(w, c, code, code >= 0 ? "Cloud Run's log" : "nobody knows the exit code");
+}
+
+static void look_at_system_log(void *ctx)
+{
+	struct watch *w = ctx;
+	struct container *c = slot_container(w->slot);
+
+	w->timer = NULL;
+	if (!c || !c->execution) {
+		struct slot *s = w->slot;
+
+		watch_end(s);
+		slot_release(s);
+		return;
+	}
+	w->call = logging_list(w->slot->l->g->cloud, &(struct logging_ask){c->job, c->execution, .of_system = true},
+			       on_system_log, w);
+}
+
 static void on_tasks(void *ctx, json_t *json, const struct err *err)
 {
 	struct watch *w = ctx;
@@ -100,8 +156,10 @@ static void on_tasks(void *ctx, json_t *json, const struct err *err)
 	if (!c || c->state != CONTAINER_RUNNING) {
 		watch_end(s);
 		slot_release(s);
+	} else if (code >= 0) {
+		settle(w, c, code, "task result");
 	} else {
-		run_lost(s, c, code >= 0 ? code : UNKNOWN_EXIT_CODE, code >= 0 ? "task result" : "no task result");
+		look_at_system_log(w);
 	}
 }
 

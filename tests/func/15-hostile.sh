@@ -174,6 +174,73 @@ lost_agent() {
 }
 t "wait gets the exit code while Google cannot be asked" lost_agent
 
+# ---- Cloud Logging ----------------------------------------------------------------------------------
+
+printer='for i in 1 2 3 4 5 6 7 8; do echo out$i; echo err$i >&2; done; echo "{\"b\":1,\"a\":[0.1,\"x\"]}"'
+want_out=$(printf 'out%s\n' 1 2 3 4 5 6 7 8; echo '{"b":1,"a":[0.1,"x"]}')
+want_err=$(printf 'err%s\n' 1 2 3 4 5 6 7 8)
+
+lose_disk() {
+	engine_kill
+	find "$T/state" -mindepth 1 -maxdepth 1 ! -name local.json ! -name emulator ! -name registry ! -name '*.log' -exec rm -rf {} +
+	gateway_run
+}
+cloud_logs() { # knobs
+	fresh
+	docker run --name printed busybox sh -c "$printer" >/dev/null 2>&1
+	knobs "$1"
+	lose_disk
+	until_true 20 is_state printed exited
+	eq "$want_out" "$(docker logs printed 2>/dev/null)"
+	eq "$want_err" "$(docker logs printed 2>&1 >/dev/null)"
+	docker rm printed
+	nothing_left_at_google
+}
+t "logs from Cloud Logging" cloud_logs '{}'
+t "logs from Cloud Logging: pages in disorder, entries twice" cloud_logs '{"logDisorder":true}'
+t "logs from Cloud Logging: refused, cut short and cut off" cloud_logs '{"errors":[
+	{"path":"entries:list","status":429,"retryAfter":1},{"path":"entries:list","half":true},{"path":"entries:list","status":0}]}'
+
+cloud_bounds() {
+	fresh
+	docker run --name bounded busybox sh -c 'echo one; sleep 1.2; echo two; sleep 1.2; echo three' >/dev/null
+	local times
+	mapfile -t times < <(docker logs -t bounded | cut -d' ' -f1)
+	lose_disk
+	until_true 20 is_state bounded exited
+	eq three "$(docker logs --tail 1 bounded)"
+	eq "$(printf 'two\nthree')" "$(docker logs --since "$(date -u -d "${times[1]} - 0.5 seconds" +%FT%T.%NZ)" bounded)"
+	eq one "$(docker logs --until "$(date -u -d "${times[1]} - 0.5 seconds" +%FT%T.%NZ)" bounded)"
+	eq "$(printf 'one\ntwo\nthree')" "$(docker logs bounded)"
+	docker rm bounded
+	nothing_left_at_google
+}
+t "logs from Cloud Logging: --tail, --since, --until" cloud_bounds
+
+# Its agent cannot find the new gateway.
+cloud_follow() {
+	fresh
+	docker run -d --name alone busybox sh -c 'for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; sleep 1000' >/dev/null
+	docker inspect -f '{{.Id}}' alone >"$T/alone"
+	engine_kill
+	find "$T/state" -path '*/emulator' -prune -o -name "$(cat "$T/alone").log*" -exec rm {} +
+	jq '.callback |= sub(":[0-9]+$"; ":7")' "$T/state/local.json" >"$T/local.json"
+	cp "$T/local.json" "$T/state/local.json"
+	gateway_run
+	until_true 20 is_state alone running
+	docker logs -f alone >"$T/followed" 2>&1 &
+	local pid=$!
+	until_true 20 grep -qx 6 "$T/followed"
+	docker kill alone
+	wait $pid
+	is_state alone exited
+	eq "$(seq 6)" "$(cat "$T/followed")"
+	eq 6 "$(docker logs --tail 1 alone)"
+	docker rm alone
+	nothing_left_at_google
+}
+t "logs -f by polling when no agent calls: it ends with the run" cloud_follow
+
 mixed() {
 	local i pids=()
 	fresh

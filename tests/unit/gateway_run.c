@@ -5,6 +5,7 @@
 
 #include "auth/auth.h"
 #include "cloud/call.h"
+#include "cloud/logging.h"
 #include "cloud/run.h"
 
 static struct fake google, metadata;
@@ -264,12 +265,12 @@ Test(run, log_entries_of_all_pages_count_once)
 		     "{\"insertId\":\"s\",\"labels\":{\"container_name\":\"sockerless-agent\"}}],\"nextPageToken\":\"m\"}", NULL},
 		    {200, "{\"entries\":[{\"insertId\":\"2\",\"textPayload\":\"b\"},{\"insertId\":\"3\",\"textPayload\":\"c\","
 		     "\"labels\":{\"container_name\":\"main\"}}]}", NULL});
-	logging_list(cloud, "j", "j-1", 1700000000000000001, on_outcome, &o);
+	logging_list(cloud, &(struct logging_ask){"j", "j-1", .since_ns = 1700000000000000001}, on_outcome, &o);
 	fixture_run_until(&o.done);
 	cr_assert(o.json != NULL, "%s", o.err.msg);
 	entries = json_object_get(o.json, "entries");
-	cr_assert(json_array_size(entries) == 3);
-	cr_expect_str_eq(json_string_value(json_object_get(json_array_get(entries, 2), "textPayload")), "c");
+	cr_assert(json_array_size(entries) == 4);
+	cr_expect_str_eq(json_string_value(json_object_get(json_array_get(entries, 3), "textPayload")), "c");
 	fake_expect(&google, 0, "POST /v2/entries:list");
 	body = json_loads(google.asked[0].body, 0, NULL);
 	cr_expect_str_eq(json_string_value(json_array_get(json_object_get(body, "resourceNames"), 0)), "projects/p");
@@ -284,6 +285,49 @@ Test(run, log_entries_of_all_pages_count_once)
 	cr_expect_str_eq(json_string_value(json_object_get(body, "pageToken")), "m");
 	json_decref(body);
 	json_decref(o.json);
+}
+
+static size_t n_told;
+
+static void on_told(void *ctx, json_t *entries)
+{
+	n_told += json_array_size(entries);
+	++*(int *)ctx;
+}
+
+Test(run, followers_share_one_question)
+{
+	struct log_follow *a, *b;
+	int a_told = 0, b_told = 0;
+	json_t *body;
+
+	FAKE_SCRIPT(&google, {200, "{\"entries\":[{\"insertId\":\"1\",\"timestamp\":\"2026-01-01T00:01:00Z\",\"labels\":"
+		     "{\"run.googleapis.com/execution_name\":\"j-1\"}},{\"insertId\":\"2\",\"timestamp\":\"2026-01-01T00:02:00Z\","
+		     "\"labels\":{\"run.googleapis.com/execution_name\":\"k-1\"}}]}", NULL}, {200, "{}", NULL});
+	n_told = 0;
+	a = log_follow_begin(cloud, "j", "j-1", on_told, &a_told);
+	b = log_follow_begin(cloud, "k", "k-1", on_told, &b_told);
+	fixture_run_until(&b_told);
+	cr_expect(n_told == 2 && a_told == 1 && b_told == 1, "each has its own");
+	cr_expect(google.n_asked == 1);
+	a_told = b_told = 0;
+	fixture_run_until(&a_told);
+	cr_expect(google.n_asked == 2);
+	body = json_loads(google.asked[1].body, 0, NULL);
+	cr_expect(strstr(json_string_value(json_object_get(body, "filter")), "job_name=(\"") &&
+		  strstr(json_string_value(json_object_get(body, "filter")), "timestamp>=\"2026-01-01T00:00:30"), "looks back: %s",
+		  google.asked[1].body);
+	json_decref(body);
+	log_follow_end(a);
+	log_follow_end(b);
+}
+
+Test(run, beyond_sixty_reads_a_minute_one_waits)
+{
+	for (int i = 0; i < LOGGING_READS_MAX; i++)
+		cr_expect(logging_take_turn(cloud) == 0);
+	cr_expect(logging_take_turn(cloud) > 50000);
+	cr_expect(logging_take_turn(cloud) <= 60000);
 }
 
 /* ---- credentials ------------------------------------------------------------------------------ */
