@@ -34,7 +34,6 @@ struct logs {
 	size_t max_entries, max_bytes;
 	size_t bytes;
 	uint64_t dropped, received;
-	int64_t last_ns;
 	uint32_t seq;
 };
 
@@ -208,9 +207,9 @@ static struct entry *entry_new(struct logs *l, struct log_source *src, enum log_
 	struct entry *e = xmalloc(sizeof *e + n + 1);
 	int64_t now = wall_now_ns() / 1000 * 1000;
 
-	if (now < l->last_ns) /* the wall clock was set back; lines stay in the order of their reading */
-		now = l->last_ns;
-	l->last_ns = now;
+	if (now < src->last_ns) /* the wall clock was set back; its lines stay in the order of their reading */
+		now = src->last_ns;
+	src->last_ns = now;
 	src->refs++;
 	*e = (struct entry){ .src = src, .time_ns = now, .receive_ns = now, .seq = l->seq++,
 			     .stream = (uint8_t)stream, .len = (uint32_t)n };

@@ -28,6 +28,7 @@ struct log_source {
 	bool label_container; /* put the name on stdout and stderr too: tasks with several */
 	int task_index, attempt;
 	char *log_name[3];    /* by stream; made by log_source_new */
+	int64_t last_ns;      /* of its newest line */
 };
 
 /* Takes a struct whose strings are borrowed, copies them. One reference. */
