@@ -372,14 +372,13 @@ struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct h
 			  const struct tunnel_observer *observer, void *observer_ctx)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
-	uint8_t own_id[BOOT_ID_LEN];
 
-	random_bytes(own_id, sizeof(own_id));
+	random_bytes(t->own_id, sizeof(t->own_id));
 	t->g = g;
 	t->c = c;
 	t->observer = observer;
 	t->observer_ctx = observer_ctx;
-	t->session = session_new(SESSION_GATEWAY, own_id, &session_ops, t);
+	t->session = session_new(SESSION_GATEWAY, t->own_id, &session_ops, t);
 	memcpy(t->boot_id, h->boot_id, BOOT_ID_LEN);
 	t->execution = xstrdup(h->execution ? h->execution : "");
 	t->attempt = h->task_attempt;
@@ -456,6 +455,8 @@ int tunnel_attach_link(struct tunnel *t, struct link *l, const struct hello *h, 
 		return -1;
 	if (session_accept(t->session, h, new_session, clock_mono_ms(), err) < 0)
 		return -1;
+	if (!new_session && memcmp(h->gateway_id, t->own_id, BOOT_ID_LEN) != 0)
+		tunnel_adopt_again(t, h);
 	t->link = l;
 	l->tunnel = t;
 	t->link_no = h->link_no;

@@ -120,6 +120,34 @@ static void fail_unsent_execs(struct tunnel *t, const struct hello *h)
 	json_decref(ids);
 }
 
+/* Where main is by the agent's table. */
+static void take_main(struct tunnel *t, struct channel *ch, const struct proc_row *p)
+{
+	t->main_pid = p->state == PROC_RESTARTING ? 0 : p->pid;
+	t->restarts = p->restarts;
+	t->main_started_ns = p->exit.started_ns ? p->exit.started_ns : clock_wall_ns();
+	if (p->state == PROC_EXITED)
+		tunnel_take_exit(t, ch, &p->exit);
+	if (p->state == PROC_RESTARTING)
+		tunnel_take_restart(t, &p->exit, p->restarts);
+}
+
+/* Our first WELCOME was lost, and with it whatever the agent has had to say since: its table tells. */
+void tunnel_adopt_again(struct tunnel *t, const struct hello *h)
+{
+	for (size_t i = 0; i < h->n_procs; i++) {
+		const struct proc_row *p = &h->procs[i];
+		struct channel *ch = tunnel_channel(t, p->channel);
+
+		if (p->state == PROC_RESTARTING && !t->main_pid && p->restarts == t->restarts)
+			continue; /* it was by then, and still is */
+		if (ch && p->channel == MAIN_CHANNEL)
+			take_main(t, ch, p);
+		else if (ch && p->state == PROC_EXITED)
+			tunnel_take_exit(t, ch, &p->exit);
+	}
+}
+
 int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err)
 {
 	for (size_t i = 0; i < h->n_procs; i++) {
@@ -138,13 +166,7 @@ int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err)
 		if (adopt_main_output(t, ch, h, err) < 0)
 			return -1;
 		adopt_input(t, ch, h);
-		t->main_pid = p->state == PROC_RESTARTING ? 0 : p->pid;
-		t->restarts = p->restarts;
-		t->main_started_ns = p->exit.started_ns ? p->exit.started_ns : clock_wall_ns();
-		if (p->state == PROC_EXITED)
-			tunnel_take_exit(t, ch, &p->exit);
-		if (p->state == PROC_RESTARTING)
-			tunnel_take_restart(t, &p->exit, p->restarts);
+		take_main(t, ch, p);
 	}
 	if (!tunnel_channel(t, MAIN_CHANNEL))
 		return err_set(err, ERR_INVALID, "agent lists no main process");

@@ -45,7 +45,7 @@ struct tunnel {
 	void *observer_ctx;
 	struct session *session;
 	struct link *link;               /* borrowed; tunnel_link_lost clears it */
-	uint8_t boot_id[BOOT_ID_LEN];
+	uint8_t boot_id[BOOT_ID_LEN], own_id[BOOT_ID_LEN]; /* the agent's, and the session's at our side */
 	char *execution;
 	uint32_t attempt, next_channel;
 	uint64_t link_no, connected_ms, link_lost_ms;
@@ -70,7 +70,9 @@ void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uin
 void tunnel_take_start(struct tunnel *t, uint32_t pid, int64_t started_ns);
 bool tunnel_settle_restarts(struct tunnel *t, struct channel *ch); /* false: main's output has to come first */
 
-/* tunnel_adopt.c: open a channel for every process in the agent's list. */
+/* tunnel_adopt.c: open a channel for every process in the agent's list; or, when the agent has never heard our
+ * answer to its first one, see what has become of them since. */
 int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err);
+void tunnel_adopt_again(struct tunnel *t, const struct hello *h);
 
 #endif

@@ -1,0 +1,167 @@
+/* An agent's session at the gateway: what a lost WELCOME must not take with it. */
+#include "agents/tunnel.h"
+#include "session.h"
+#include "state/exec.h"
+#include "state_fixture.h"
+
+static struct container *box;
+static struct tunnel *tunnel;
+static struct session *agent;
+static struct link link_;
+static unsigned ups, exits, restarts;
+static int exit_code;
+static uint64_t link_no;
+
+/* ---- an agent whose applications do nothing, and a link that the tests carry --------------------- */
+
+static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n) { return n; }
+static void on_stream(void *ctx, struct stream *st) {}
+static void on_reset(void *ctx, struct stream *st, uint32_t code) {}
+static void on_control(void *ctx, const struct control *c) {}
+static void on_wake(void *ctx) {}
+static const struct session_ops agent_ops = {
+	.on_data = on_data, .on_fin = on_stream, .on_reset = on_reset, .on_writable = on_stream,
+	.on_control = on_control, .on_wake = on_wake,
+};
+
+static void link_none(struct link *l) {}
+static void link_refuse(struct link *l, const struct buf *frame) {}
+static const char *link_peer(const struct link *l) { return "test"; }
+static const struct link_ops link_ops = { .wake = link_none, .close = link_none, .refuse = link_refuse, .peer = link_peer };
+
+static void agent_up(void *ctx, struct container *c) { ups++; }
+static void agent_lost(void *ctx, struct container *c) {}
+static void main_exited(void *ctx, struct container *c, const struct exit_status *status)
+{
+	exits++;
+	exit_code = status->code;
+}
+static void main_restarting(void *ctx, struct container *c, const struct exit_status *status, uint32_t count) { restarts++; }
+static const struct tunnel_observer observer = {
+	.agent_up = agent_up, .agent_lost = agent_lost, .main_exited = main_exited, .main_restarting = main_restarting,
+};
+
+static void setup(void)
+{
+	static const uint8_t boot_id[BOOT_ID_LEN] = { 1 };
+	struct err err;
+
+	fixture_setup();
+	f.g.execs = execs_new(&f.g, &err);
+	box = fixture_container("box");
+	agent = session_new(SESSION_AGENT, boot_id, &agent_ops, NULL);
+	session_open(agent, 2, 0, STREAM_WINDOW_DEFAULT);
+	session_open(agent, 3, 0, STREAM_WINDOW_DEFAULT);
+	link_.ops = &link_ops;
+}
+
+static void teardown(void)
+{
+	tunnel_free(tunnel);
+	session_free(agent);
+	execs_free(f.g.execs);
+	fixture_teardown();
+}
+
+TestSuite(tunnel, .init = setup, .fini = teardown);
+
+/* HELLO with main in this state, heard by the gateway; its answer waits in the tunnel. */
+static void hello(enum proc_state state, uint32_t count, int code)
+{
+	struct hello h = { .container_id = xstrdup(box->id), .execution = xstrdup("job-1"), .link_no = ++link_no }, heard;
+	struct frame_out out;
+	struct err err;
+
+	h.procs = xcalloc(1, sizeof(*h.procs));
+	h.n_procs = 1;
+	h.procs[0] = (struct proc_row){ .channel = 1, .exec_id = xstrdup(""), .state = state, .restarts = count,
+					.pid = state == PROC_RUNNING ? 7 : 0,
+					.exit = { .code = code, .started_ns = 5, .final_offset = stream_written(session_stream(agent, 3)) } };
+	session_hello(agent, &h, 1);
+	cr_assert_eq(session_next_frame(agent, &out, 1), 1);
+	cr_assert_eq(session_peek_hello(out.head, out.head_len, &heard, &err), 0);
+	if (!tunnel)
+		tunnel = tunnel_new(&f.g, box, &heard, &observer, NULL);
+	cr_assert_eq(tunnel_attach_link(tunnel, &link_, &heard, link_no == 1, &err), 0, "%s", err.msg);
+	hello_release(&h);
+	hello_release(&heard);
+}
+
+/* Both sides say what they have to say, until there is nothing more. */
+static void talk(void)
+{
+	struct frame_out out;
+	struct err err;
+	bool more = true;
+
+	while (more) {
+		struct buf b;
+
+		buf_init(&b, FRAME_HANDSHAKE_MAX);
+		more = tunnel_next_frame(tunnel, &out);
+		if (more) {
+			buf_append(&b, out.head, out.head_len);
+			buf_append(&b, out.body, out.body_len);
+			cr_assert_eq(session_receive(agent, buf_head(&b), b.len, 1, &err), 0, "%s", err.msg);
+		} else if ((more = session_next_frame(agent, &out, 1))) {
+			buf_append(&b, out.head, out.head_len);
+			buf_append(&b, out.body, out.body_len);
+			cr_assert_eq(tunnel_receive(tunnel, buf_head(&b), b.len, &err), 0, "%s", err.msg);
+		}
+		buf_release(&b);
+	}
+}
+
+static void main_ends(void)
+{
+	struct control c = { .type = CONTROL_EXIT, .channel = 1, .exit.status = { .code = 7 } };
+	struct err err;
+
+	stream_write(session_stream(agent, 3), "\1\1\0\0\0\0\0\1........x", 17);
+	stream_fin(session_stream(agent, 3));
+	c.exit.status.final_offset = 17;
+	cr_assert_eq(session_send(agent, &c, &err), 0);
+}
+
+Test(tunnel, exit_after_a_welcome_that_was_lost)
+{
+	hello(PROC_RUNNING, 0, 0); /* its answer never arrives */
+	main_ends();
+	hello(PROC_EXITED, 0, 7);
+	talk();
+	cr_assert_eq(exits, 1);
+	cr_assert_eq(exit_code, 7);
+}
+
+Test(tunnel, exit_between_two_links)
+{
+	hello(PROC_RUNNING, 0, 0);
+	talk();
+	main_ends();
+	hello(PROC_EXITED, 0, 7);
+	talk();
+	cr_assert_eq(exits, 1);
+	cr_assert_eq(exit_code, 7);
+}
+
+Test(tunnel, restart_in_the_table_of_two_hellos_is_one)
+{
+	hello(PROC_RESTARTING, 1, 3);
+	hello(PROC_RESTARTING, 1, 3);
+	talk();
+	cr_assert_eq(restarts, 1);
+	cr_assert_eq(exits, 0);
+}
+
+Test(tunnel, start_after_a_welcome_that_was_lost)
+{
+	uint32_t pid;
+	int64_t started_ns;
+
+	hello(PROC_HELD, 0, 0);
+	cr_assert_not(tunnel_main_started(tunnel, &pid, &started_ns));
+	hello(PROC_RUNNING, 0, 0);
+	talk();
+	cr_assert(tunnel_main_started(tunnel, &pid, &started_ns));
+	cr_assert_eq(pid, 7);
+}
