@@ -11,6 +11,7 @@
 #   make demo       a real session: run, exec, logs, a tunnel cut in the middle of a transfer
 #   make bench      ratios against a real dockerd and against the machine's own limits, in the same run
 #   make soak       memory and descriptors over SOAK_MINUTES of reconnecting agents and short execs
+#   make chaos      the programs cut, frozen, killed and starved under runs whose every byte is known (root)
 #   make lint       style, who may include whom, cppcheck, clang-tidy, shellcheck
 #   make fuzz       libFuzzer on every parser, FUZZ_SECONDS each
 #   make man        docs/sockerless-gateway.8, from the table of settings
@@ -20,6 +21,7 @@
 #        SPEC_DIR=<folder of the published interface documents>   FUZZ_SECONDS=60
 #        PREFIX=/usr/local SYSCONFDIR=/etc DESTDIR=
 #        BULK_MIB=256 (functional tests)   BENCH_SMOKE=1   SOAK_MINUTES=60   DOCKER=<client under test>
+#        CHAOS_SHORT=1 SEED=<a former run's> (chaos)
 
 O        ?= build
 SAN      ?=
@@ -159,6 +161,12 @@ soak: all $(TEST_IMAGES)
 $(B)/test/bench_%: $(B)/obj/tests/bench/%.o
 	$(LINK) -lpthread
 
+# ---- faults: tests/chaos/run, docs/reliability.md ----
+chaos: all $(TEST_IMAGES) $(B)/test/session_cuts
+	$(Q)$(RUN_ENV) tests/chaos/run
+$(B)/test/session_cuts: $(B)/obj/tests/chaos/session_cuts.o $(PROTO_OBJ) $(BASE_OBJ)
+	$(LINK) -lprotobuf-c -lcrypto
+
 # ---- fuzzing: each tests/fuzz/<parser>.c includes the .c it feeds and takes the rest from an archive,
 # whose member with the same symbols is then left alone. Corpora run once in `make check`.
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
@@ -228,5 +236,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit install package help man clean deps check check-run diff func demo demo-run bench lint fuzz fuzz-smoke test-images clients soak
+.PHONY: all unit install package help man clean deps check check-run diff func demo demo-run bench chaos lint fuzz fuzz-smoke test-images clients soak
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)
