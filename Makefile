@@ -153,13 +153,16 @@ demo-run: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) deploy/demo.sh
 
 # ---- the yardstick (tests/bench/run), and the memory over an hour (tests/bench/soak) ----
-BENCH_BIN := $(addprefix $(B)/test/bench_,client floor delay)
+BENCH_BIN := $(addprefix $(B)/test/bench_,client floor delay swarm)
 bench: all $(TEST_IMAGES) $(BENCH_BIN)
 	$(Q)$(RUN_ENV) tests/bench/run
 soak: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) tests/bench/soak
 $(B)/test/bench_%: $(B)/obj/tests/bench/%.o
 	$(LINK) -lpthread
+# The emulator, whose tasks are sessions of agents in one process instead of containers.
+$(B)/test/bench_swarm: $(B)/obj/tests/bench/swarm.o $(filter-out %/task.o,$(call obj,$(EMU_SRC))) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
+	$(LINK) -lprotobuf-c $(EMU_LIBS)
 
 # ---- faults: tests/chaos/run, docs/reliability.md ----
 chaos: all $(TEST_IMAGES) $(B)/test/session_cuts

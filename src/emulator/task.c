@@ -7,7 +7,6 @@
 #include "task.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -29,6 +28,7 @@
 #include "oci.h"
 #include "probe.h"
 #include "schema.h"
+#include "validate.h"
 
 #define INSTANCE_ID_DIGITS 64
 #define MOUNTS_MAX 64
@@ -70,29 +70,6 @@ static const char *get(const json_t *o, const char *key)
 	return json_string_value(json_object_get(o, key));
 }
 
-int task_parse_size(const char *s, uint64_t *ret)
-{
-	static const struct { const char *suffix; uint64_t factor; } units[] = {
-		{ "", 1 }, { "k", 1000 }, { "M", 1000000 }, { "G", 1000000000 },
-		{ "Ki", 1 << 10 }, { "Mi", 1 << 20 }, { "Gi", 1 << 30 },
-	};
-	uint64_t n = 0;
-
-	if (!isdigit((unsigned char)*s))
-		return -1;
-	for (; isdigit((unsigned char)*s); s++) {
-		n = n * 10 + (uint64_t)(*s - '0');
-		if (n > 1ull << 40)
-			return -1;
-	}
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-		if (!strcmp(s, units[i].suffix)) {
-			*ret = n * units[i].factor;
-			return 0;
-		}
-	return -1;
-}
-
 /* ---- setup, on a worker thread: reads the task, touches only files, mounts and t->ns ---- */
 
 /* Half of what the containers may use, unless the volume says otherwise. */
@@ -101,12 +78,12 @@ static uint64_t volume_size(const struct task *t, const json_t *empty_dir)
 	const char *limit = get(empty_dir, "sizeLimit");
 	uint64_t size, total = 0;
 
-	if (limit && task_parse_size(limit, &size) == 0)
+	if (limit && validate_size(limit, &size) == 0)
 		return size;
 	for (size_t i = 0; i < t->n_containers; i++) {
 		const char *m = get(json_object_get(json_object_get(t->containers[i].spec, "resources"),
 						    "limits"), "memory");
-		total += m && task_parse_size(m, &size) == 0 ? size : DEFAULT_MEMORY;
+		total += m && validate_size(m, &size) == 0 ? size : DEFAULT_MEMORY;
 	}
 	return total / 2;
 }

@@ -54,7 +54,4 @@ void task_cancel(struct task *t, uint64_t grace_ms); /* TASK_DONE follows */
 void tasks_stop_all(struct emulator *emu, uint64_t grace_ms);
 json_t *tasks_show(struct emulator *emu);
 
-/* "128Mi", "1G", "1000000" in bytes; 0 or -1. */
-int task_parse_size(const char *s, uint64_t *ret);
-
 #endif

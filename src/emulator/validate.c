@@ -11,7 +11,6 @@
 #include "buckets.h"
 #include "oci.h"
 #include "schema.h"
-#include "task.h"
 
 #define JOB_ID_MAX 49
 #define ENV_NAME_MAX 32768
@@ -23,6 +22,29 @@
 #define PROBE_BUDGET_MAX_S 600
 #define TIMEOUT_MAX_MS (604800ll * 1000)
 #define FIELD_MAX 256
+
+int validate_size(const char *s, uint64_t *ret)
+{
+	static const struct { const char *suffix; uint64_t factor; } units[] = {
+		{ "", 1 }, { "k", 1000 }, { "M", 1000000 }, { "G", 1000000000 },
+		{ "Ki", 1 << 10 }, { "Mi", 1 << 20 }, { "Gi", 1 << 30 },
+	};
+	uint64_t n = 0;
+
+	if (!isdigit((unsigned char)*s))
+		return -1;
+	for (; isdigit((unsigned char)*s); s++) {
+		n = n * 10 + (uint64_t)(*s - '0');
+		if (n > 1ull << 40)
+			return -1;
+	}
+	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+		if (!strcmp(s, units[i].suffix)) {
+			*ret = n * units[i].factor;
+			return 0;
+		}
+	return -1;
+}
 
 /* Where we are: builds the field's path for an error. */
 struct where {
@@ -354,7 +376,7 @@ static int check_resources(struct where *w, const json_t *containers)
 				return bad(w, "resources.limits", "GPUs are not emulated");
 			if (!strcmp(key, "cpu") && (one = parse_cpu(json_string_value(v))) > 0)
 				continue;
-			if (!strcmp(key, "memory") && task_parse_size(json_string_value(v), &m) == 0)
+			if (!strcmp(key, "memory") && validate_size(json_string_value(v), &m) == 0)
 				continue;
 			return bad(w, "resources.limits", "Invalid value specified for container %.40s: %.40s", key,
 				   json_string_value(v));
@@ -438,7 +460,7 @@ static int check_volume(struct where *w, const json_t *v, const json_t *volumes)
 		return check_gcs(w, json_object_get(v, "gcs"));
 	if (json_object_get(v, "nfs"))
 		return check_nfs(w, json_object_get(v, "nfs"));
-	if (size && (task_parse_size(size, &n) < 0 || n == 0))
+	if (size && (validate_size(size, &n) < 0 || n == 0))
 		return bad(w, "empty_dir.size_limit", "'%.40s' is not a size", size);
 	return 0;
 }

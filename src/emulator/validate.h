@@ -4,6 +4,7 @@
 #define EMULATOR_VALIDATE_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "base/mem.h"
 #include "rpc.h"
@@ -16,5 +17,7 @@ int validate_job(const char *request, const char *job_id, const json_t *job,
 /* job: with defaults applied. */
 int validate_overrides(const json_t *overrides, const json_t *job, const struct strv *secrets,
 		       struct rpc_error *e);
+/* "128Mi", "1G", "1000000" in bytes; 0 or -1. */
+int validate_size(const char *s, uint64_t *ret);
 
 #endif
