@@ -18,7 +18,7 @@
 #include "stdcopy.h"
 
 #define SETTLE_NS (1500 * 1000000LL) /* a line this much older than the newest has nothing before it any more, mostly */
-#define QUIET_MS 10000               /* after the end: entries come late */
+#define LOOK_BACK_NS (30 * 1000000000LL)
 #define TAIL_MAX 100000
 
 struct cloud_log {
@@ -59,21 +59,41 @@ static void write_lines(struct cloud_log *l, int64_t until_ns)
 	}
 }
 
+static void on_last(void *ctx, json_t *json, const struct err *err)
+{
+	struct cloud_log *l = ctx;
+
+	l->call = NULL;
+	if (err)
+		log_warn("Cloud Logging has no answer; the last lines may be missing", "execution=%s error=\"%s\"", l->execution, err->msg);
+	log_gather_add(l->gather, json_object_get(json, "entries"));
+	write_lines(l, INT64_MAX);
+	if (!l->ready) {
+		l->ready = true;
+		l->ops->ready(l->ctx);
+	}
+	l->ops->complete(l->ctx);
+}
+
+/* The poller may not have asked since. */
 static void on_quiet(void *ctx)
 {
 	struct cloud_log *l = ctx;
+	int64_t newest_ns = log_gather_newest_ns(l->gather);
+	struct logging_ask ask = {.job = l->job, .execution = l->execution,
+				  .since_ns = newest_ns > LOOK_BACK_NS ? newest_ns - LOOK_BACK_NS : 0};
 
 	l->quiet = NULL;
 	log_follow_end(l->follow);
 	l->follow = NULL;
-	write_lines(l, INT64_MAX);
-	l->ops->complete(l->ctx);
+	l->call = logging_list(l->g->cloud, &ask, on_last, l);
 }
 
+/* Entries come late: by default 10 s of silence are the end. */
 static void wait_for_quiet(struct cloud_log *l)
 {
 	timer_cancel(&l->quiet);
-	l->quiet = timer_start(l->g->loop, QUIET_MS, on_quiet, l);
+	l->quiet = timer_start(l->g->loop, (uint64_t)l->g->config->log_timeout_ms / 3, on_quiet, l);
 }
 
 static void on_followed(void *ctx, json_t *entries)

@@ -69,12 +69,20 @@ static bool is_ours(const struct log_gather *g, json_t *entry)
 	return *name && strcmp(name, "worker") != 0 ? strcmp(name, g->container) == 0 : g->is_main;
 }
 
-static bool is_new(struct log_gather *g, json_t *entry)
+/* An insertId says no more than which of the entries of one instant it is. */
+char *log_entry_id(json_t *entry)
 {
 	const char *id = get(entry, "insertId");
+
+	return *id ? xasprintf("%s %s", get(entry, "timestamp"), id) : NULL;
+}
+
+static bool is_new(struct log_gather *g, json_t *entry)
+{
+	AUTO_FREE char *id = log_entry_id(entry);
 	struct seen *s;
 
-	if (!*id)
+	if (!id)
 		return true;
 	HASH_FIND_STR(g->seen, id, s);
 	if (s)
@@ -98,6 +106,28 @@ static char *dump(json_t *payload)
 			return text;
 		free(text);
 	}
+}
+
+/* What Logging makes members of the entry, it has taken out of the line. A time is the entry's in any case, and labels
+ * cannot be told from Cloud Run's own. */
+static json_t *whole_payload(json_t *entry, json_t *payload)
+{
+	static const char *const taken[][2] = {
+		{"severity", "severity"}, {"httpRequest", "httpRequest"}, {"trace", "logging.googleapis.com/trace"},
+		{"spanId", "logging.googleapis.com/spanId"}, {"traceSampled", "logging.googleapis.com/trace_sampled"},
+		{"operation", "logging.googleapis.com/operation"},
+		{"sourceLocation", "logging.googleapis.com/sourceLocation"},
+	};
+	json_t *whole = json_copy(payload);
+
+	for (size_t i = 0; json_is_object(whole) && i < sizeof(taken) / sizeof(*taken); i++) {
+		json_t *v = json_object_get(entry, taken[i][0]);
+
+		if (v && !json_object_get(whole, taken[i][1]) &&
+		    !(json_is_string(v) && strcmp(json_string_value(v), "DEFAULT") == 0))
+			json_object_set(whole, taken[i][1], v);
+	}
+	return whole;
 }
 
 /* The agent's last word when no gateway has confirmed its end is no JSON: it is for people who read Cloud Logging. */
@@ -125,18 +155,22 @@ static char *payload_of(json_t *entry, size_t *ret_len)
 	}
 	if (!payload || json_object_get(payload, "sockerless_agent"))
 		return NULL;
+	payload = whole_payload(entry, payload);
 	s = dump(payload);
+	json_decref(payload);
 	*ret_len = s ? strlen(s) : 0;
 	return s;
 }
 
 static void read_exit(struct log_gather *g, json_t *entry)
 {
-	static const char says[] = "Container called exit(";
+	static const char exited[] = "Container called exit(", killed[] = "Container terminated on signal ";
 	const char *text = get(entry, "textPayload");
 
-	if (strncmp(text, says, strlen(says)) == 0)
-		g->exit_code = (int)(strtol(text + strlen(says), NULL, 10) & 0xff);
+	if (strncmp(text, exited, strlen(exited)) == 0)
+		g->exit_code = (int)(strtol(text + strlen(exited), NULL, 10) & 0xff);
+	else if (strncmp(text, killed, strlen(killed)) == 0)
+		g->exit_code = 128 + (int)(strtol(text + strlen(killed), NULL, 10) & 0x7f);
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------ */

@@ -1,9 +1,9 @@
 /* log_gather - from Cloud Logging's entries to the lines a container has printed. Pure.
  *
  * Entries come page by page, late, twice, and in any order. What is another container's (the sidecar's, a member's of the
- * same task) or the agent's own is left out, an insertId counts once, an entry that Logging has split is joined, and
+ * same task) or the agent's own is left out, an entry counts once (by time and insertId), one that Logging has split is joined, and
  * lines leave in the order of their timestamps. A line that was JSON comes back as JSON: compact, with its keys in the
- * order received; what Logging took out of it (severity, time) is gone. */
+ * order received, what Logging made members of the entry behind them; its time and its labels are gone. */
 #ifndef CLOUD_LOG_GATHER_H
 #define CLOUD_LOG_GATHER_H
 
@@ -30,7 +30,10 @@ size_t log_gather_add(struct log_gather *g, json_t *entries);
  * entries with missing pieces too). */
 bool log_gather_next(struct log_gather *g, int64_t until_ns, struct log_line *ret);
 int64_t log_gather_newest_ns(const struct log_gather *g); /* of all entries added; 0: none */
-/* From varlog/system, "Container called exit(3)."; -1: it does not say. */
+/* From varlog/system, "Container called exit(3)." or "Container terminated on signal 9."; -1: it does not say. */
 int log_gather_exit_code(const struct log_gather *g);
+
+/* What makes an entry the same as another; NULL: nothing. Caller frees. */
+char *log_entry_id(json_t *entry);
 
 #endif

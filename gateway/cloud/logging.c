@@ -1,6 +1,6 @@
 /* logging - what Cloud Logging has of an execution's stdout and stderr, or of its system log.
  * Google may answer an empty page with a token while it is still looking, and entries of one instant
- * come in no promised order of pages: all pages are read, and an insertId is taken once. */
+ * come in no promised order of pages: all pages are read, and an entry is taken once. */
 #include "cloud/logging.h"
 
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cloud/call.h"
+#include "cloud/log_gather.h"
 #include "gateway.h"
 
 #define PAGE_SIZE 100  /* of entries up to 256 KB, whose JSON may be six times that: call.c's bound */
@@ -25,11 +26,11 @@ static const char *text_at(json_t *o, const char *key)
 
 static bool is_new(json_t *seen, json_t *entry)
 {
-	const char *id = text_at(entry, "insertId");
+	AUTO_FREE char *id = log_entry_id(entry);
 
-	if (*id && json_object_get(seen, id))
+	if (id && json_object_get(seen, id))
 		return false;
-	if (*id)
+	if (id)
 		json_object_set_new(seen, id, json_true());
 	return true;
 }

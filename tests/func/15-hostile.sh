@@ -3,7 +3,7 @@
 # Nothing is lost, nothing is left behind, and the client gets a sentence.
 . "$(dirname "$0")/lib.sh"
 [ "$ENGINE" = gateway ] || exit 0
-export SOCKERLESS_CALL_TIMEOUT=6s SOCKERLESS_POLL_INTERVAL=300ms
+export SOCKERLESS_CALL_TIMEOUT=6s SOCKERLESS_LOG_TIMEOUT=9s SOCKERLESS_POLL_INTERVAL=300ms
 complaints_expected="job is left behind .*Injected by the emulator" # lib.sh reads it
 engine_start busybox
 API=$(local_json emulator)
@@ -217,16 +217,19 @@ cloud_bounds() {
 }
 t "logs from Cloud Logging: --tail, --since, --until" cloud_bounds
 
-# Its agent cannot find the new gateway.
+# A gateway that no agent finds.
+deaf_gateway() {
+	engine_kill
+	jq '.callback |= sub(":[0-9]+$"; ":7")' "$T/state/local.json" >"$T/local.json"
+	cp "$T/local.json" "$T/state/local.json"
+	gateway_run
+}
 cloud_follow() {
 	fresh
 	docker run -d --name alone busybox sh -c 'for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; sleep 1000' >/dev/null
 	docker inspect -f '{{.Id}}' alone >"$T/alone"
-	engine_kill
-	find "$T/state" -path '*/emulator' -prune -o -name "$(cat "$T/alone").log*" -exec rm {} +
-	jq '.callback |= sub(":[0-9]+$"; ":7")' "$T/state/local.json" >"$T/local.json"
-	cp "$T/local.json" "$T/state/local.json"
-	gateway_run
+	find "$T/state/logs" -name "$(cat "$T/alone").log*" -exec rm {} +
+	deaf_gateway
 	until_true 20 is_state alone running
 	docker logs -f alone >"$T/followed" 2>&1 &
 	local pid=$!
@@ -240,6 +243,25 @@ cloud_follow() {
 	nothing_left_at_google
 }
 t "logs -f by polling when no agent calls: it ends with the run" cloud_follow
+
+# A task's result is its main container's: only varlog/system knows of the others.
+cloud_codes() {
+	fresh
+	docker create --name own busybox sh -c 'trap "exit 3" TERM; echo up; while :; do sleep 0.1; done' >/dev/null
+	docker create --name mem --network container:own busybox sh -c 'trap "exit 4" TERM; echo up; while :; do sleep 0.1; done' >/dev/null
+	docker start own mem
+	until_true 10 log_has own up
+	until_true 10 log_has mem up
+	deaf_gateway
+	curl -sSf -m 10 -d '{}' "$API/v2/$(curl -sSf -m 10 "$JOBS/-/executions" | jq -r '.executions[0].name'):cancel" >/dev/null
+	until_true 20 is_state own exited
+	until_true 20 is_state mem exited
+	eq '3 4' "$(state own ExitCode) $(state mem ExitCode)"
+	docker rm mem own
+	nothing_left_at_google
+}
+
+t "exit codes of a task's containers from Cloud Run's log when no agent calls" cloud_codes
 
 mixed() {
 	local i pids=()

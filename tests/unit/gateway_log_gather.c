@@ -59,6 +59,28 @@ Test(log_gather, lines_leave_in_order_and_once)
 	cr_expect_eq(log_gather_newest_ns(g), 1767225602000000000);
 }
 
+Test(log_gather, an_insert_id_is_of_one_instant)
+{
+	cr_expect(add("[" E("1", "01", "stdout", "\"textPayload\":\"a\"") "," E("1", "02", "stdout", "\"textPayload\":\"b\"") ","
+		      E("1", "02", "stdout", "\"textPayload\":\"b\"") "]") == 2);
+	cr_expect_str_eq(all(INT64_MAX), ".a\n.b\n");
+}
+
+Test(log_gather, what_logging_took_out_of_a_line_comes_back)
+{
+	add("[" E("1", "01", "stdout", "\"severity\":\"ERROR\",\"trace\":\"t\",\"jsonPayload\":{\"message\":\"m\",\"n\":1}") ","
+	    E("2", "02", "stdout", "\"severity\":\"DEFAULT\",\"jsonPayload\":{\"n\":2}") ","
+	    E("3", "03", "stderr", "\"severity\":\"ERROR\",\"textPayload\":\"plain\"") "]");
+	cr_expect_str_eq(all(INT64_MAX), ".{\"message\":\"m\",\"n\":1,\"severity\":\"ERROR\",\"logging.googleapis.com/trace\":\"t\"}\n"
+			 ".{\"n\":2}\n!plain\n");
+}
+
+Test(log_gather, a_signal_is_an_exit_code_too)
+{
+	add("[" E("1", "01", "varlog%2Fsystem", "\"textPayload\":\"Container terminated on signal 9.\"") "]");
+	cr_expect_eq(log_gather_exit_code(g), 137);
+}
+
 Test(log_gather, what_is_younger_waits)
 {
 	add("[" E("1", "01", "stdout", "\"textPayload\":\"a\"") "," E("2", "02", "stdout", "\"textPayload\":\"b\"") "]");
