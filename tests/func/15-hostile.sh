@@ -72,8 +72,21 @@ t "503 after the request had its effect" under '{"method":"POST","path":"/jobs",
 	'{"method":"POST","path":":run","status":503,"after":true,"count":2}' '{"method":"DELETE","status":503,"after":true,"count":2}'
 t "answers stop in the middle" under '{"method":"POST","path":"/jobs","half":true}' '{"method":"POST","path":":run","half":true,"count":2}' \
 	'{"method":"PATCH","half":true}' '{"method":"DELETE","half":true,"count":2}' '{"method":"GET","half":true,"count":4}'
-t "answers stall for longer than a try lasts" under '{"method":"POST","path":"/jobs?","stallMs":30000}' \
-	'{"method":"POST","path":"/jobs","stallMs":30000}' '{"method":"DELETE","stallMs":30000}' '{"method":"GET","stallMs":30000}'
+t "answers stall for longer than a try lasts" under '{"method":"POST","path":":run","stallMs":30000,"status":0}' \
+	'{"method":"POST","path":"/jobs","stallMs":30000,"status":0}' '{"method":"DELETE","stallMs":30000,"status":0}' '{"method":"GET","stallMs":30000,"status":0}'
+
+# A request that was given up takes effect when its container is long gone: the job never runs, and is found.
+one_job() { [ "$(n_jobs)" = 1 ]; }
+too_late() {
+	fresh
+	faults '{"method":"POST","path":"/jobs","stallMs":5000}'
+	docker run --rm busybox true
+	until_true 10 one_job
+	eq '[{"ours":true,"state":"not run"}]' "$(timeout 30 "$BUILD/bin/sockerlessctl" orphans --json | jq -c '[.[] | {ours, state}]')"
+	timeout 30 "$BUILD/bin/sockerlessctl" orphans --remove "$(curl -sSf -m 10 "$JOBS" | jq -r '.jobs[0].name | sub(".*/"; "")')"
+	nothing_left_at_google
+}
+t "a request that takes effect after it was given up leaves an orphan that is listed" too_late
 
 not_found() {
 	fresh
@@ -226,7 +239,7 @@ deaf_gateway() {
 }
 cloud_follow() {
 	fresh
-	docker run -d --name alone busybox sh -c 'for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; sleep 1000' >/dev/null
+	docker run -d --name alone busybox sh -c 'for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; exec sleep 1000' >/dev/null
 	docker inspect -f '{{.Id}}' alone >"$T/alone"
 	find "$T/state/logs" -name "$(cat "$T/alone").log*" -exec rm {} +
 	deaf_gateway
@@ -269,7 +282,7 @@ mixed() {
 	knobs '{"notFoundMs":150,"operationLatencyMs":200,"clockSkewMs":-90000}'
 	faults '{"method":"POST","path":"/jobs","status":503,"count":4}' '{"method":"POST","path":":run","status":0,"after":true,"count":4}' \
 		'{"method":"GET","path":"/executions","status":429,"count":6,"retryAfter":1}' '{"method":"POST","path":"/jobs","half":true,"count":3}' \
-		'{"method":"DELETE","status":0,"after":true,"count":4}' '{"method":"POST","path":"/jobs","stallMs":30000,"count":1}'
+		'{"method":"DELETE","status":0,"after":true,"count":4}' '{"method":"POST","path":"/jobs","stallMs":30000,"status":0,"count":1}'
 	for i in 1 2 3 4; do
 		docker run --name mix$i busybox sh -c "seq 2000; exit $i" >"$T/mix$i" 2>"$T/mix$i.err" &
 		pids+=($!)
