@@ -34,6 +34,7 @@ struct packing {
 		Tunnel__RestartPolicy restart_policy;
 		Tunnel__Restarting restarting;
 		Tunnel__Leave leave;
+		Tunnel__Migrating migrating;
 	} body;
 	Tunnel__ExitStatus status;
 	struct packed_proc {
@@ -65,6 +66,7 @@ static void pack_status(const struct exit_status *from, Tunnel__ExitStatus *to)
 	to->core_dumped = from->core_dumped;
 	to->pipes_held = from->pipes_held;
 	to->final_offset = from->final_offset;
+	to->output_check = from->output_check;
 	to->started_ns = from->started_ns;
 	to->finished_ns = from->finished_ns;
 	to->error = text_or_empty(from->error);
@@ -127,6 +129,7 @@ static void pack_hello(struct packing *pk, const struct hello *h)
 	to->gateway_id = bytes_unless_zero(h->gateway_id, BOOT_ID_LEN);
 	to->window_in = h->window_in;
 	to->window_out = h->window_out;
+	to->features = h->features;
 	pack_procs(pk, h->procs, h->n_procs);
 	to->n_procs = h->n_procs;
 	to->procs = pk->proc_list;
@@ -145,6 +148,8 @@ static void pack_welcome(struct packing *pk, const struct welcome *w)
 	to->verdict = w->verdict;
 	to->gateway_id = bytes_unless_zero(w->gateway_id, BOOT_ID_LEN);
 	to->retry_after_ms = w->retry_after_ms;
+	to->features = w->features;
+	to->link_lifetime_ms = w->link_lifetime_ms;
 	to->message = text_or_empty(w->message);
 	pack_streams(pk, w->streams, w->n_streams);
 	to->n_streams = w->n_streams;
@@ -246,6 +251,9 @@ static void pack(struct packing *pk, const struct control *c)
 	case CONTROL_LEAVE:
 		PACK_BODY(LEAVE, leave);
 		return;
+	case CONTROL_MIGRATING:
+		PACK_BODY(MIGRATING, migrating);
+		return;
 	}
 	assert(!"a control type of ours");
 }
@@ -329,6 +337,7 @@ static int take_status(const Tunnel__ExitStatus *from, struct exit_status *to, s
 	to->core_dumped = from->core_dumped;
 	to->pipes_held = from->pipes_held;
 	to->final_offset = from->final_offset;
+	to->output_check = from->output_check;
 	to->started_ns = from->started_ns;
 	to->finished_ns = from->finished_ns;
 	return from->error[0] ? take_text(from->error, &to->error, err) : 0;
@@ -379,6 +388,7 @@ static int take_hello(const Tunnel__Hello *from, struct hello *to, struct err *e
 	to->link_no = from->link_no;
 	to->window_in = from->window_in;
 	to->window_out = from->window_out;
+	to->features = from->features;
 	if (take_bytes(&from->boot_id, to->boot_id, BOOT_ID_LEN, "boot id", err) < 0 ||
 	    take_bytes(&from->gateway_id, to->gateway_id, BOOT_ID_LEN, "gateway id", err) < 0 ||
 	    take_text(from->container_id, &to->container_id, err) < 0 ||
@@ -401,6 +411,8 @@ static int take_welcome(const Tunnel__Welcome *from, struct welcome *to, struct 
 		return out_of_range(err, "verdict");
 	to->verdict = from->verdict;
 	to->retry_after_ms = from->retry_after_ms;
+	to->features = from->features;
+	to->link_lifetime_ms = from->link_lifetime_ms;
 	if (take_bytes(&from->gateway_id, to->gateway_id, BOOT_ID_LEN, "gateway id", err) < 0 ||
 	    (from->message[0] && take_text(from->message, &to->message, err) < 0))
 		return -1;
@@ -454,6 +466,9 @@ static int take(const Tunnel__Control *m, struct control *ret, struct err *err)
 	case TUNNEL__CONTROL__BODY_GOAWAY:
 		ret->type = CONTROL_GOAWAY;
 		ret->goaway.reconnect_within_ms = m->goaway->reconnect_within_ms;
+		return 0;
+	case TUNNEL__CONTROL__BODY_MIGRATING:
+		ret->type = CONTROL_MIGRATING;
 		return 0;
 	case TUNNEL__CONTROL__BODY_EXEC:
 		ret->type = CONTROL_EXEC;

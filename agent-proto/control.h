@@ -1,7 +1,7 @@
 /* control - the tunnel's control messages as plain C, and their protobuf form (tunnel.proto).
  * control.c is the only file that sees the generated tunnel.pb-c.h. Pure.
  *
- * Two classes. Link messages (HELLO, WELCOME, PING, PONG, GOAWAY) concern one WebSocket and die
+ * Two classes. Link messages (HELLO, WELCOME, PING, PONG, GOAWAY, MIGRATING) concern one WebSocket and die
  * with it. Session messages (all others) travel as records of the session's control streams:
  * ordered, re-sent after a cut, delivered exactly once. */
 #ifndef AGENT_PROTO_CONTROL_H
@@ -39,6 +39,7 @@ struct exit_status {
 	bool core_dumped;
 	bool pipes_held;          /* a descendant still held stdout or stderr when we closed them (R13) */
 	uint64_t final_offset;    /* of the output stream: exit may be reported once these are written */
+	uint64_t output_check;    /* stream_check of the output at final_offset; 0 = none */
 	int64_t started_ns, finished_ns; /* wall clock; started 0 if it never ran */
 	char *error;              /* why it could not start (code 125, 126 or 127), or NULL; ours. With a
 				   * started_ns: why main could not be started again (code: of its last run) */
@@ -73,9 +74,14 @@ struct hello {
 	uint64_t link_no;                 /* 1, 2, 3 ... within a boot */
 	uint8_t gateway_id[BOOT_ID_LEN];  /* the gateway session we were last welcomed by; 0 = none */
 	uint32_t window_in, window_out;   /* bytes a stream may hold unacknowledged at first */
+	uint32_t features;                /* what the agent can do, FEATURE_* */
 	struct proc_row *procs; size_t n_procs;
 	struct stream_row *streams; size_t n_streams;
 };
+
+/* What both sides may do once WELCOME has said so. Bits a side does not know are ignored. */
+enum { FEATURE_CHECKS = 1,       /* FIN carries a checksum of the stream */
+       FEATURE_MIGRATING = 2 };  /* the agent may say that it will be still for a while */
 
 enum welcome_verdict {
 	WELCOME_RESUMED = 0,   /* same session: continue from the positions */
@@ -92,6 +98,8 @@ struct welcome {
 	uint32_t retry_after_ms;          /* RETRY: when to come back; RESUMED and NEW: how far apart the
 					   * agents' first tries shall be when the link is lost */
 	char *message;                    /* ours */
+	uint32_t features;                /* what of them both shall do */
+	uint32_t link_lifetime_ms;        /* something between us ends links of this age; 0 = nothing known */
 	struct stream_row *streams; size_t n_streams;
 };
 
@@ -121,6 +129,7 @@ struct restart_policy {
 
 enum control_type {
 	CONTROL_HELLO, CONTROL_WELCOME, CONTROL_PING, CONTROL_PONG, CONTROL_GOAWAY,   /* link */
+	CONTROL_MIGRATING,
 	CONTROL_EXEC, CONTROL_STARTED, CONTROL_EXIT, CONTROL_EXIT_ACK,                /* session */
 	CONTROL_SIGNAL, CONTROL_RESIZE, CONTROL_BEGIN, CONTROL_RESTART_POLICY, CONTROL_RESTARTING,
 	CONTROL_LEAVE,
@@ -145,6 +154,7 @@ struct control {
 		 * after delay_ms, unless the policy changes: then EXIT does. */
 		struct { struct exit_status status; uint32_t count, delay_ms; } restarting;
 		/* CONTROL_LEAVE has no fields: nobody needs the agent once main has ended. */
+		/* CONTROL_MIGRATING has no fields: our instance is moved; silence means nothing. */
 	};
 };
 

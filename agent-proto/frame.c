@@ -40,7 +40,7 @@ size_t frame_head(uint8_t out[FRAME_HEAD_MAX], enum frame_type type, uint32_t st
 	*p++ = (uint8_t)type;
 	p = varint_put(p, stream);
 	p = varint_put(p, a);
-	if (type == FRAME_ACK)
+	if (type == FRAME_ACK || (type == FRAME_FIN && b))
 		p = varint_put(p, b);
 	return (size_t)(p - out);
 }
@@ -61,7 +61,9 @@ int frame_decode(const uint8_t *p, size_t n, struct frame *ret, struct err *err)
 	if (f.type != FRAME_CONTROL) {
 		if (!varint_get(&p, end, UINT32_MAX, &stream) ||
 		    !varint_get(&p, end, f.type == FRAME_RESET ? UINT32_MAX : OFFSET_MAX, &f.a) ||
-		    (f.type == FRAME_ACK && !varint_get(&p, end, OFFSET_MAX, &f.b)))
+		    (f.type == FRAME_ACK && !varint_get(&p, end, OFFSET_MAX, &f.b)) ||
+		    (f.type == FRAME_FIN && p < end &&
+		     (!varint_get(&p, end, STREAM_CHECK | UINT32_MAX, &f.b) || f.b < STREAM_CHECK)))
 			return err_set(err, ERR_INVALID, "bad number in a frame of type %d", (int)f.type);
 		f.stream = (uint32_t)stream;
 	}

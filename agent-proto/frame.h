@@ -16,7 +16,7 @@
 enum frame_type {
 	FRAME_DATA = 1,    /* stream, offset, payload */
 	FRAME_ACK = 2,     /* stream, delivered (final + 1 once the FIN is delivered), limit */
-	FRAME_FIN = 3,     /* stream, final offset */
+	FRAME_FIN = 3,     /* stream, final offset; and where both sides want it, the check */
 	FRAME_RESET = 4,   /* stream, code */
 	FRAME_CONTROL = 5, /* protobuf Control, link messages only */
 };
@@ -24,12 +24,12 @@ enum frame_type {
 struct frame {
 	enum frame_type type;
 	uint32_t stream;
-	uint64_t a, b;       /* the varints after the stream, in the order above */
+	uint64_t a, b;       /* the varints after the stream, in the order above; FIN's b: 0 if it has none */
 	const uint8_t *body; /* points into the bytes given */
 	size_t body_len;
 };
 
-/* Writes type, stream and the type's varints (b: FRAME_ACK only); returns the length. */
+/* Writes type, stream and the type's varints (b: FRAME_ACK, and FRAME_FIN unless 0); returns the length. */
 size_t frame_head(uint8_t out[FRAME_HEAD_MAX], enum frame_type type, uint32_t stream, uint64_t a,
 		  uint64_t b);
 /* Refuses unknown types, numbers not in their shortest form or too large, empty or oversized

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/crc32c.h"
 #include "frame.h"
 
 #define LINGER_PING 128               /* so many lingering streams are worth a ping of their own */
@@ -160,6 +161,11 @@ void session_set_budget(struct session *s, struct tunnel_budget *budget)
 	s->budget = budget;
 }
 
+void session_set_checks(struct session *s)
+{
+	s->checks = true;
+}
+
 /* ---- streams --------------------------------------------------------------------------------- */
 
 struct stream *session_open(struct session *s, uint32_t id, uint64_t offset, size_t window)
@@ -176,6 +182,7 @@ struct stream *session_open(struct session *s, uint32_t id, uint64_t offset, siz
 		window = STREAM_WINDOW_MAX;
 	st = stream_new(id, session_sends(s, id), offset, window, id % 2 ? s->credit_out : s->credit_in);
 	st->session = s;
+	st->checked = s->checks && offset == 0;
 	st->deficit = STREAM_QUANTUM;
 	HASH_ADD(hh, s->streams, id, sizeof(st->id), st);
 	s->n_open++;
@@ -228,6 +235,8 @@ size_t stream_write(struct stream *st, const void *p, size_t n)
 void stream_commit(struct stream *st, size_t n)
 {
 	assert(n <= stream_space(st));
+	if (st->checked && n > 0)
+		st->crc = crc32c(st->crc, st->ring + ((size_t)(st->written - st->base) & (st->cap - 1)), n);
 	st->written += n;
 	st->used = true;
 	st->session->stats.replay_bytes += n;
@@ -263,7 +272,8 @@ void stream_set_bulk(struct stream *st, bool bulk)
 void session_link_down(struct session *s)
 {
 	s->phase = LINK_DOWN;
-	s->woken = s->greeting_due = s->ping_due = s->pong_due = s->goaway_due = s->ping_out = false;
+	s->woken = s->greeting_due = s->ping_due = s->pong_due = s->ping_out = false;
+	s->goaway_due = s->migrating_due = false;
 	s->n_orphans = 0;
 	buf_consume(&s->greeting, s->greeting.len);
 }
@@ -277,6 +287,17 @@ void session_set_retry_spread(struct session *s, uint32_t spread_ms)
 {
 	assert(s->role == SESSION_GATEWAY);
 	s->retry_after_ms = spread_ms;
+}
+
+void session_set_link_lifetime(struct session *s, uint32_t ms)
+{
+	assert(s->role == SESSION_GATEWAY);
+	s->link_lifetime_ms = ms;
+}
+
+uint32_t session_link_lifetime(const struct session *s)
+{
+	return s->link_lifetime_ms;
 }
 
 int session_verdict(const struct session *s, uint32_t *ret_retry_after_ms)

@@ -57,8 +57,8 @@ struct session_ops {
 	void (*on_reset)(void *ctx, struct stream *st, uint32_t code);
 	/* There is room again after stream_space() was 0. */
 	void (*on_writable)(void *ctx, struct stream *st);
-	/* A session message, in order, exactly once. c is valid during the call only. A GOAWAY comes
-	 * this way too, but is one link's: not repeated after a cut. */
+	/* A session message, in order, exactly once. c is valid during the call only. GOAWAY and MIGRATING
+	 * come this way too, but are one link's: not repeated after a cut. */
 	void (*on_control)(void *ctx, const struct control *c);
 	/* Something can be sent: ask session_next_frame when the link has room. Must only note it. */
 	void (*on_wake)(void *ctx);
@@ -66,7 +66,7 @@ struct session_ops {
 	uint64_t (*now_us)(void *ctx);
 };
 
-enum { RESET_CANCELLED = 1, RESET_LOST = 2, RESET_FLOW_ERROR = 3, RESET_UNKNOWN_STREAM = 4 };
+enum { RESET_CANCELLED = 1, RESET_LOST = 2, RESET_FLOW_ERROR = 3, RESET_UNKNOWN_STREAM = 4, RESET_CORRUPT = 5 };
 
 struct session *session_new(enum session_role role, const uint8_t own_id[BOOT_ID_LEN],
 			    const struct session_ops *ops, void *ctx);
@@ -81,6 +81,9 @@ struct tunnel_budget {
 };
 /* Borrowed, for good. NULL, as at first: windows stay as they were opened. */
 void session_set_budget(struct session *s, struct tunnel_budget *budget);
+/* Keep a checksum of every stream opened from here on, and compare it at its end (R9). The gateway's wish
+ * decides for both; an agent that is told from its beginning covers what it has sent before, too. */
+void session_set_checks(struct session *s);
 
 /* ---- streams ---------------------------------------------------------------------------------- */
 
@@ -112,6 +115,9 @@ void stream_reset(struct stream *st, uint32_t code);          /* either side: gi
 uint64_t stream_written(const struct stream *st);             /* offset of the end */
 uint64_t stream_acked(const struct stream *st);               /* the peer's delivered */
 bool stream_fin_acked(const struct stream *st);               /* all bytes and the FIN are delivered */
+/* STREAM_CHECK + CRC32C of all bytes so far (written, or received); 0: not kept for this stream. */
+#define STREAM_CHECK ((uint64_t)1 << 32)
+uint64_t stream_check(const struct stream *st);
 void stream_set_bulk(struct stream *st, bool bulk);           /* scheduling: bulk last (default) or interactive */
 
 /* Receiver. */
@@ -124,7 +130,8 @@ bool stream_fin_received(const struct stream *st);
 
 /* Queue a session message on the control stream. -1 only when it is too large, or more than
  * CONTROL_BACKLOG_MAX bytes wait unacknowledged (the peer is long gone). A RESIZE replaces the one
- * before it if that has not left yet. GOAWAY goes out on the present link, if any. */
+ * before it if that has not left yet. GOAWAY and MIGRATING go out on the present link, if any (MIGRATING
+ * only to a gateway that knows it). */
 #define CONTROL_BACKLOG_MAX (4 * 1024 * 1024)
 int session_send(struct session *s, const struct control *c, struct err *err);
 
@@ -149,6 +156,10 @@ int session_accept(struct session *s, const struct hello *hello, bool new_sessio
 		   struct err *err);
 /* Gateway: what WELCOME tells agents about their tries when the link is lost, from now on; 0 = nothing. */
 void session_set_retry_spread(struct session *s, uint32_t spread_ms);
+/* Gateway: what WELCOME tells agents of the age at which a link is ended by something on the way. */
+void session_set_link_lifetime(struct session *s, uint32_t ms);
+/* Agent: what the last WELCOME said of it; 0 = nothing. */
+uint32_t session_link_lifetime(const struct session *s);
 /* The WELCOME frame for a refusal, for a link that gets no session. Frame bytes are appended. */
 int session_refusal(enum welcome_verdict verdict, uint32_t retry_after_ms, const char *message,
 		    struct buf *out, struct err *err);

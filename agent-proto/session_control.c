@@ -93,6 +93,11 @@ int session_send(struct session *s, const struct control *c, struct err *err)
 		session_wake(s);
 		return 0;
 	}
+	if (c->type == CONTROL_MIGRATING) {
+		s->migrating_due = s->phase == LINK_UP && (s->features & FEATURE_MIGRATING);
+		session_wake(s);
+		return 0;
+	}
 	assert(c->type >= CONTROL_EXEC);
 	buf_consume(&s->scratch, s->scratch.len);
 	buf_append(&s->scratch, "\0\0\0\0", CONTROL_RECORD_LENGTH);

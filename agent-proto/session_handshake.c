@@ -213,6 +213,7 @@ void session_hello(struct session *s, struct hello *hello, uint64_t now_ms)
 	session_link_down(s);
 	s->now_ms = s->last_rx_ms = now_ms;
 	hello->version = TUNNEL_PROTOCOL_VERSION;
+	hello->features = FEATURE_CHECKS | FEATURE_MIGRATING;
 	memcpy(hello->boot_id, s->own_id, BOOT_ID_LEN);
 	memcpy(hello->gateway_id, s->gateway_id, BOOT_ID_LEN);
 	free(hello->streams);
@@ -221,6 +222,7 @@ void session_hello(struct session *s, struct hello *hello, uint64_t now_ms)
 	s->hello_mark = s->control_tx->written;
 	s->verdict = -1;
 	s->retry_after_ms = 0;
+	s->link_lifetime_ms = 0;
 	c.hello = *hello;
 	greet(s, &c);
 	s->phase = LINK_GREETING;
@@ -246,12 +248,15 @@ int session_accept(struct session *s, const struct hello *hello, bool new_sessio
 	session_enter(s);
 	s->now_ms = s->last_rx_ms = now_ms;
 	set_credit(s, hello);
+	s->features = hello->features & ((s->checks ? FEATURE_CHECKS : 0) | FEATURE_MIGRATING);
 	if (new_session)
 		session_restart_control(s);
 	apply_rows(s, hello->streams, hello->n_streams, new_session, &e);
 	link_up(s);
 	c.welcome.verdict = new_session ? WELCOME_NEW : WELCOME_RESUMED;
 	c.welcome.retry_after_ms = s->retry_after_ms;
+	c.welcome.features = s->features;
+	c.welcome.link_lifetime_ms = s->link_lifetime_ms;
 	memcpy(c.welcome.gateway_id, s->own_id, BOOT_ID_LEN);
 	list_streams(s, &c.welcome.streams, &c.welcome.n_streams);
 	greet(s, &c);
@@ -259,6 +264,17 @@ int session_accept(struct session *s, const struct hello *hello, bool new_sessio
 	events_tell(s, &e);
 	session_leave(s);
 	return 0;
+}
+
+/* The gateway wants them: also of streams that are open and have carried nothing yet. */
+static void begin_checks(struct session *s)
+{
+	struct stream *st, *next;
+
+	s->checks = true;
+	HASH_ITER(hh, s->streams, st, next)
+		if ((st->sender ? st->written : st->received) == 0)
+			st->checked = true;
 }
 
 int session_receive_welcome(struct session *s, const struct welcome *w, struct err *err)
@@ -286,6 +302,10 @@ int session_receive_welcome(struct session *s, const struct welcome *w, struct e
 		return -1;
 	}
 	memcpy(s->gateway_id, w->gateway_id, BOOT_ID_LEN);
+	s->features = w->features;
+	s->link_lifetime_ms = w->link_lifetime_ms;
+	if (s->features & FEATURE_CHECKS)
+		begin_checks(s);
 	apply_rows(s, w->streams, w->n_streams, fresh, &e);
 	lose_unlisted(s, &e);
 	link_up(s);

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "frame.h"
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
@@ -54,6 +55,8 @@ static void take_data(struct session *s, struct stream *st, const uint8_t *p, si
 	int64_t taken = 0;
 
 	st->received += n;
+	if (st->checked)
+		st->crc = crc32c(st->crc, p, n);
 	if (!waiting)
 		taken = offer(s, st, p, n);
 	if (taken < 0)
@@ -163,6 +166,11 @@ static int receive_fin(struct session *s, const struct frame *f, struct err *err
 			session_note(s, st, NOTE_ACK);
 		return 0;
 	}
+	if (f->b && st->checked && f->b != stream_check(st)) {
+		session_give_up(s, st, RESET_CORRUPT, true);
+		s->ops.on_reset(s->ctx, st, RESET_CORRUPT);
+		return 0;
+	}
 	st->fin = true;
 	st->final = f->a;
 	delivered_more(s, st);
@@ -246,7 +254,7 @@ static int receive_link_message(struct session *s, const struct frame *f, struct
 		session_wake(s);
 	} else if (s->phase == LINK_UP && c.type == CONTROL_PONG)
 		receive_pong(s, c.ping.stamp_us);
-	else if (s->phase == LINK_UP && c.type == CONTROL_GOAWAY && s->role == SESSION_AGENT)
+	else if (s->phase == LINK_UP && c.type == (s->role == SESSION_AGENT ? CONTROL_GOAWAY : CONTROL_MIGRATING))
 		s->ops.on_control(s->ctx, &c);
 	else
 		rc = err_set(err, ERR_INVALID, "unexpected link message of type %d", (int)c.type);

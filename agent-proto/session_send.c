@@ -121,6 +121,9 @@ static int next_link_message(struct session *s, struct frame_out *ret)
 		s->goaway_due = false;
 		c.type = CONTROL_GOAWAY;
 		c.goaway.reconnect_within_ms = s->goaway_within_ms;
+	} else if (s->migrating_due) {
+		s->migrating_due = false;
+		c.type = CONTROL_MIGRATING;
 	} else
 		return 0;
 	return emit_link_message(s, ret, &c);
@@ -206,7 +209,7 @@ static int next_data(struct session *s, struct frame_out *ret, struct stream *st
 
 	if (tx_fin_due(st)) {
 		st->fin_sent = true;
-		emit_head(s, ret, FRAME_FIN, st, st->written, 0);
+		emit_head(s, ret, FRAME_FIN, st, st->written, s->features & FEATURE_CHECKS ? stream_check(st) : 0);
 	} else {
 		emit_data(s, ret, st, max);
 		cost = ret->body_len;

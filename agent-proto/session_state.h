@@ -43,10 +43,13 @@ struct session {
 	uint32_t tail_resize;              /* its channel if it is a RESIZE, else 0 */
 	struct buf scratch;
 	struct tunnel_budget *budget;      /* borrowed; NULL: no window grows */
+	bool checks;                       /* of streams that are opened now */
+	uint32_t features;                 /* as agreed in the last handshake */
+	uint32_t link_lifetime_ms;         /* agent: of the last WELCOME; gateway: for the next */
 
 	/* the present link */
 	enum phase phase;
-	bool woken, greeting_due, ping_due, pong_due, goaway_due, ping_out;
+	bool woken, greeting_due, ping_due, pong_due, goaway_due, migrating_due, ping_out;
 	struct buf greeting;               /* HELLO or WELCOME */
 	int verdict;
 	uint32_t retry_after_ms;          /* agent: of the last WELCOME; gateway: for the next */

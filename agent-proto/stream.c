@@ -70,6 +70,11 @@ uint32_t stream_id(const struct stream *st) { return st->id; }
 void stream_set_user(struct stream *st, void *p) { st->user = p; }
 void *stream_user(const struct stream *st) { return st->user; }
 
+uint64_t stream_check(const struct stream *st)
+{
+	return st->checked ? STREAM_CHECK | st->crc : 0;
+}
+
 /* ---- sender ----------------------------------------------------------------------------------- */
 
 size_t stream_space(const struct stream *st)

@@ -39,6 +39,8 @@ struct stream {
 	bool fin_done;             /* sender: acknowledged; receiver: on_fin is due or was called */
 	bool in_data;              /* on_data is running for it */
 	bool used;                 /* since the last trim */
+	bool checked;              /* crc is of all its bytes */
+	uint32_t crc;
 	uint32_t reset_code;
 	size_t window;
 	size_t first_window;       /* what it was opened with */

@@ -92,6 +92,11 @@ const struct setting config_settings[] = {
 
 	{"SOCKERLESS_TUNNEL_MEMORY", NULL, SIZE, AT(tunnel_memory), "256MiB", .value = "SIZE",
 	 .help = "what the windows of all tunnels' streams may grow by, together; a long way to the agents needs it for speed"},
+	{"SOCKERLESS_TUNNEL_CHECKSUMS", NULL, FLAG, AT(tunnel_checksums),
+	 .help = "compare a CRC32C of every stream at its end, beyond what TCP and TLS do"},
+	{"SOCKERLESS_LINK_LIFETIME", NULL, DURATION, AT(link_lifetime_ms), "0s", .min_ms = 0, .max_ms = 24 * HOUR_MS,
+	 .value = "DURATION", .help = "a load balancer between here and the agents ends connections of this age: agents renew "
+	 "theirs before; they do so every 25 to 28 minutes in any case"},
 
 	{.kind = SECTION, .help = "Times"},
 	{"SOCKERLESS_POLL_INTERVAL", NULL, DURATION, AT(poll_interval_ms), "2s", .min_ms = 10,

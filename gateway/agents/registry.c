@@ -161,6 +161,9 @@ static int attach_new(struct registry *r, struct container *c, struct link *l, c
 
 	e->tunnel = t;
 	session_set_budget(tunnel_session(t), &r->budget);
+	if (r->g->config->tunnel_checksums)
+		session_set_checks(tunnel_session(t));
+	session_set_link_lifetime(tunnel_session(t), (uint32_t)r->g->config->link_lifetime_ms);
 	DL_APPEND(r->tunnels, e);
 	c->tunnel = t;
 	session_set_retry_spread(tunnel_session(t), retry_spread(r));

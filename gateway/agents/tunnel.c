@@ -22,6 +22,7 @@
 
 #define ACK_DELAY_MS 25
 #define LOG_RETRY_MS 1000
+#define CHANGED "the output was changed on its way (checksums differ)"
 /* How long a client's exec outlives its agent's link before the client is told (R19). */
 #define LINK_RETENTION_MS (10 * 60 * 1000)
 
@@ -126,6 +127,13 @@ static void on_reset(void *ctx, struct stream *st, uint32_t code)
 
 	if (!ch)
 		return;
+	if (code == RESET_CORRUPT)
+		log_error("checksums differ at the end of a stream", "container=%.12s channel=%u stream=%u", t->c->id, ch->number,
+			  stream_id(st));
+	if (st == ch->in && code == RESET_CORRUPT && ch->number != MAIN_CHANNEL) {
+		ch->lost = "the input was changed on its way (checksums differ)";
+		t->dirty = true;
+	}
 	if (st == ch->in) {          /* the process has closed its stdin: what comes is dropped, as by a pipe */
 		stream_close(ch->in);
 		ch->in = NULL;
@@ -136,7 +144,7 @@ static void on_reset(void *ctx, struct stream *st, uint32_t code)
 	log_warn("output stream lost", "container=%.12s channel=%u code=%u", t->c->id, ch->number, code);
 	stream_close(ch->out);
 	ch->out = NULL;
-	ch->lost = true;
+	ch->lost = code == RESET_CORRUPT ? CHANGED : "the output stream was lost";
 	t->dirty = true;
 }
 
@@ -282,13 +290,25 @@ static void end_exec(struct tunnel *t, struct channel *ch, const char *lost)
 		sink->on_end(ctx, code, lost);
 }
 
+/* All has come: is it what was sent? A sentence if not. */
+static const char *output_damage(struct tunnel *t, struct channel *ch)
+{
+	uint64_t sent = ch->status.output_check, come = ch->out ? stream_check(ch->out) : 0;
+
+	if (!ch->lost && sent && come && sent != come) {
+		ch->lost = CHANGED;
+		log_error("checksums differ at the end of an output", "container=%.12s channel=%u", t->c->id, ch->number);
+	}
+	return ch->lost;
+}
+
 static void settle_main(struct tunnel *t, struct channel *ch)
 {
 	if (!tunnel_settle_restarts(t, ch) || t->main_reported || !ch->exited || !channel_output_complete(ch))
 		return;
 	t->main_reported = true;
-	if (ch->lost)
-		log_error("container ended, output incomplete", "container=%.12s", t->c->id);
+	if (output_damage(t, ch))
+		log_error("container ended, output incomplete", "container=%.12s reason=\"%s\"", t->c->id, ch->lost);
 	send_exit_ack(t, MAIN_CHANNEL);
 	t->observer->main_exited(t->observer_ctx, t->c, &ch->status);
 }
@@ -307,9 +327,9 @@ static void tunnel_settle(struct tunnel *t)
 				record_exec_exit(t, ch);
 			}
 			if (ch->exited && channel_output_complete(ch))
-				end_exec(t, ch, ch->lost ? "the output stream was lost" : NULL);
+				end_exec(t, ch, output_damage(t, ch));
 			else if (ch->lost)
-				end_exec(t, ch, "the output stream was lost");
+				end_exec(t, ch, ch->lost);
 			if (t->dirty)
 				break; /* the sink changed the table: start over */
 		}

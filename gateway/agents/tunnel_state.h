@@ -18,7 +18,8 @@ struct channel {
 	const struct tunnel_sink *sink;  /* NULL: output is discarded */
 	void *ctx;
 	uint64_t discarded;
-	bool exited, lost, ended;
+	bool exited, ended;
+	const char *lost;                /* why its streams cannot be trusted; a sentence */
 	struct exit_status status;       /* when exited; error is ours */
 	UT_hash_handle hh;
 };

@@ -369,6 +369,8 @@ static int set_up(struct run *r, const struct config *cfg, struct err *err)
 	a->session = session_new(SESSION_AGENT, boot_id, &session_ops, r);
 	a->budget.limit = cfg->tunnel_memory;
 	session_set_budget(a->session, &a->budget);
+	if (cfg->checksums)
+		session_set_checks(a->session);
 	a->pump = pump_new(&a->loop, err);
 	if (!a->pump)
 		return -1;

@@ -174,7 +174,7 @@ static int spec_restart(const json_t *root, struct restart_policy *ret, struct e
 static int spec_apply(const json_t *root, struct config *c, struct err *err)
 {
 	int64_t rows = 0, cols = 0, linger_ms = (int64_t)c->linger_ms, hold_ms = (int64_t)c->hold_ms,
-		stay_ms = 0, tunnel_memory = (int64_t)c->tunnel_memory;
+		stay_ms = 0, tunnel_memory = (int64_t)c->tunnel_memory, renew_ms = (int64_t)c->renew_ms;
 	AUTO_FREE char *signal_text = NULL;
 
 	if (!json_is_object(root))
@@ -190,6 +190,7 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	    spec_number(root, "stayMs", TASK_MS_MAX, &stay_ms, err) < 0 ||
 	    spec_number(root, "holdMs", 24 * 3600000, &hold_ms, err) < 0 ||
 	    spec_number(root, "tunnelMemory", INT32_MAX, &tunnel_memory, err) < 0 ||
+	    spec_number(root, "renewMs", TASK_MS_MAX, &renew_ms, err) < 0 ||
 	    spec_restart(root, &c->restart, err) < 0 || spec_names(root, &c->names, err) < 0 || setup_read(root, &c->setup, err) < 0)
 		return -1;
 	if (signal_text && *signal_text && (c->stop_signal = parse_signal(signal_text)) < 0)
@@ -200,6 +201,8 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	c->stay_ms = (uint64_t)stay_ms;
 	c->hold_ms = (uint64_t)hold_ms;
 	c->tunnel_memory = (size_t)tunnel_memory;
+	c->renew_ms = (uint64_t)renew_ms;
+	c->checksums = json_is_true(json_object_get(root, "checksums"));
 	c->hold = json_is_true(json_object_get(root, "hold"));
 	c->main.tty = json_is_true(json_object_get(root, "tty"));
 	c->main.open_stdin = json_is_true(json_object_get(root, "openStdin"));
@@ -385,7 +388,7 @@ static int check(struct config *c, struct err *err)
 int config_load(int argc, char *const argv[], char *const envp[], struct config *ret,
 		struct err *err)
 {
-	struct config c = {.log_level = LOG_LEVEL_WARN, .linger_ms = LINGER_MS, .hold_ms = HOLD_MS, .tunnel_memory = TUNNEL_MEMORY,
+	struct config c = {.log_level = LOG_LEVEL_WARN, .linger_ms = LINGER_MS, .hold_ms = HOLD_MS, .tunnel_memory = TUNNEL_MEMORY, .renew_ms = RENEW_MS,
 			   .stop_signal = SIGTERM, .sidecar_port = SIDECAR_PORT};
 
 	inherit_env(envp, &c.main.env);

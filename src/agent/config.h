@@ -17,6 +17,7 @@
 #define LINGER_MS 60000
 #define HOLD_MS (10 * 60 * 1000)
 #define TUNNEL_MEMORY (32 << 20)
+#define RENEW_MS (1590 * 1000)       /* +- 6 %: 25 to 28 minutes */
 
 struct config {
 	char *container_id;          /* ours, as are all strings; "" if not given */
@@ -33,6 +34,8 @@ struct config {
 	uint64_t stay_ms;            /* for tools, after all is confirmed */
 	bool hold;                   /* the main process waits for BEGIN, */
 	uint64_t hold_ms;            /* for so long while no gateway is there */
+	bool checksums;              /* of streams from their first byte on, before a gateway asks for it */
+	uint64_t renew_ms;           /* a link is replaced at this age */
 	size_t tunnel_memory;        /* what windows may grow by, of all streams together */
 	struct restart_policy restart;
 	bool keep_alive;             /* the predecessor's flag: stay when the main process has ended */

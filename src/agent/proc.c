@@ -122,6 +122,7 @@ void proc_finish(struct proc *p)
 	p->in = NULL;
 	if (p->out) {
 		p->out_end = stream_written(p->out);
+		p->exit.output_check = stream_check(p->out);
 		stream_fin(p->out);
 	}
 	p->state = PROC_EXITED;

@@ -319,6 +319,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	A.budget = G.budget = (struct tunnel_budget){ .limit = LOAN };
 	session_set_budget(A.s, &A.budget);
 	session_set_budget(G.s, &G.budget);
+	if (n % 4 < 2)
+		session_set_checks(G.s);
+	if (n % 4 == 1)
+		session_set_checks(A.s);
 	honest = true;
 	now = 1000;
 	link_no = 0;

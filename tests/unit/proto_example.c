@@ -140,6 +140,7 @@ Test(example, the_document_shows_what_is_sent)
 	memset(gateway, 0x6a, sizeof(gateway));
 	A = session_new(SESSION_AGENT, boot, &ops, NULL);
 	G = session_new(SESSION_GATEWAY, gateway, &ops, NULL);
+	session_set_checks(G);
 	session_open(A, 2, 0, 65536);
 	out = session_open(A, 3, 0, 1048576);
 	in = session_open(G, 2, 0, 65536);

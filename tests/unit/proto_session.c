@@ -91,7 +91,7 @@ static void on_writable(void *ctx, struct stream *st)
 
 static void on_control(void *ctx, const struct control *c)
 {
-	static const char *const names[] = { "hello", "welcome", "ping", "pong", "goaway", "exec",
+	static const char *const names[] = { "hello", "welcome", "ping", "pong", "goaway", "migrating", "exec",
 					     "started", "exit", "exit_ack", "signal", "resize" };
 	struct side *x = ctx;
 	int more = 0;
@@ -1777,4 +1777,133 @@ Test(world, cut_after_every_byte_of_a_conversation)
 	cr_assert_gt(whole, 1400);
 	for (size_t i = 0; i <= whole; i++)
 		conversation(i);
+}
+
+/* ---- checksums (R9) ---------------------------------------------------------------------------- */
+
+/* Like settle, but the n-th DATA frame of a stream has one bit changed. */
+static void settle_bent(struct side *from, struct side *to, uint32_t id, int n)
+{
+	do {
+		say(from);
+		while (from->out.head < from->out.tail) {
+			struct frame_copy f = from->out.v[from->out.head++];
+
+			if (f.p[0] == 1 && f.p[1] == id && n-- == 0)
+				f.p[f.n - 1] ^= 0x10;
+			cr_assert_eq(hear(to, f.p, f.n), 0, "%s", last_error.msg);
+			free(f.p);
+		}
+		wire_clear(&from->out);
+		say(to);
+		while (to->out.head < to->out.tail) {
+			struct frame_copy f = to->out.v[to->out.head++];
+
+			cr_assert_eq(hear(from, f.p, f.n), 0, "%s", last_error.msg);
+			free(f.p);
+		}
+		wire_clear(&to->out);
+	} while (say(&A) + say(&G) > 0);
+}
+
+static size_t take_all(void *ctx, struct stream *st, const uint8_t *p, size_t n) { return n; }
+
+/* Both sides as usual, but they do not look at what comes: that is the checksum's business. */
+static void setup_blind(bool agent_checks, bool gateway_checks)
+{
+	static struct session_ops blind;
+	uint8_t boot[BOOT_ID_LEN] = { 1 };
+
+	blind = ops;
+	blind.on_data = take_all;
+	session_free(A.s);
+	session_free(G.s);
+	A.s = session_new(SESSION_AGENT, boot, &blind, &A);
+	G.s = session_new(SESSION_GATEWAY, gateway_id, &blind, &G);
+	if (agent_checks)
+		session_set_checks(A.s);
+	if (gateway_checks)
+		session_set_checks(G.s);
+	open_pair(1, 256 * 1024);
+}
+
+Test(session, a_changed_byte_is_told_at_the_end_of_the_stream)
+{
+	setup_blind(false, true);
+	connect_new();
+	put(out_a, 150000);
+	put(in_g, 150000);
+	settle_bent(&A, &G, 3, 1);
+	cr_assert_eq(stream_delivered(out_g), 150000);
+	cr_assert_neq(stream_check(out_g), stream_check(out_a));
+	cr_assert_eq(stream_check(in_a), stream_check(in_g));
+	cr_assert_gt(stream_check(in_a), STREAM_CHECK);
+	stream_fin(out_a);
+	stream_fin(in_g);
+	quiet();
+	cr_assert_eq(G.got[3].resets, 1);
+	cr_assert_eq(G.got[3].reset_code, RESET_CORRUPT);
+	cr_assert_eq(A.got[3].reset_code, RESET_CORRUPT, "the sender hears of it, too");
+	cr_assert_eq(G.got[3].fins, 0);
+	cr_assert_eq(A.got[2].fins, 1);
+}
+
+Test(session, a_checksum_counts_each_byte_once_across_cuts)
+{
+	setup_blind(false, true);
+	connect_new();
+	for (int i = 0; i < 20; i++) {
+		put(out_a, 30000);
+		say(&A);
+		if (i % 3) /* the first frame arrives, the rest is lost */
+			hear(&G, A.out.v[0].p, A.out.v[0].n);
+		resume();
+	}
+	stream_fin(out_a);
+	quiet();
+	cr_assert_eq(G.got[3].fins, 1);
+	cr_assert_eq(stream_check(out_g), stream_check(out_a));
+}
+
+Test(session, checksums_are_kept_only_where_the_gateway_wants_them)
+{
+	setup_blind(false, false);
+	connect_new();
+	put(out_a, 1000);
+	settle_bent(&A, &G, 3, 0);
+	stream_fin(out_a);
+	quiet();
+	cr_assert_eq(stream_check(out_a), 0);
+	cr_assert_eq(G.got[3].fins, 1, "nobody has looked");
+}
+
+Test(session, what_was_sent_before_the_gateway_asked_has_no_checksum)
+{
+	setup_blind(false, true);
+	put(out_a, 1000);
+	connect_new();
+	cr_assert_eq(stream_check(out_a), 0);
+	cr_assert_gt(stream_check(in_a), 0);
+	stream_fin(out_a);
+	quiet();
+	cr_assert_eq(G.got[3].fins, 1);
+	/* An agent that knows from its beginning has one of all. */
+	setup_blind(true, true);
+	put(out_a, 1000);
+	connect_new();
+	quiet();
+	cr_assert_gt(stream_check(out_a), 0);
+	cr_assert_eq(stream_check(out_a), stream_check(out_g));
+}
+
+Test(session, a_migrating_agent_says_so)
+{
+	connect_new();
+	control(&A, CONTROL_MIGRATING, 0, 0);
+	quiet();
+	cr_assert_str_eq(G.log, "migrating 0 0");
+	cut();
+	control(&A, CONTROL_MIGRATING, 0, 0);
+	resume();
+	cr_assert_str_eq(G.log, "migrating 0 0", "it is one link's");
 }
