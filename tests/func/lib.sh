@@ -14,6 +14,7 @@
 #   DOCKER=docker           the client under test
 #   ENGINE=gateway          or dockerd: the same cases against the reference
 #   MODE=reverse            or forward: the gateway dials the agents
+#   CHECKSUMS=1             or 0: without those of the streams
 #   AGENT_MODE=sidecar      or overlay: the image has the agent in a layer
 #   ONLY=regex              run only the cases whose title matches
 #   VALGRIND=1              the gateway runs under it; a definite leak or a wrong access fails
@@ -164,7 +165,8 @@ gateway_run() { # [further arguments]
 	local under=()
 	[ -z "${VALGRIND:-}" ] || under=(valgrind -q --leak-check=full --show-leak-kinds=definite
 		--log-file="$T/valgrind.%p" --trace-children=no --child-silent-after-fork=yes)
-	SOCKERLESS_FUNC_MARK=$T TMPDIR=$T/tmp "${under[@]}" "$BUILD/bin/sockerless-gateway" --local --addr "$DOCKER_HOST" \
+	SOCKERLESS_TUNNEL_CHECKSUMS=${CHECKSUMS:-1} SOCKERLESS_FUNC_MARK=$T TMPDIR=$T/tmp \
+		"${under[@]}" "$BUILD/bin/sockerless-gateway" --local --addr "$DOCKER_HOST" \
 		--state-dir "$T/state" --log-level debug "$@" >>"$T/engine.log" 2>&1 </dev/null &
 	engine_pid=$!
 	disown # or bash reports its death by SIGKILL
