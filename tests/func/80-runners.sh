@@ -37,7 +37,7 @@ actions() {
 }
 t "actions/runner: tail -f /dev/null and forty steps by exec" actions
 
-# What its mounts need here is in 35-volumes; without that it must be told what to do.
+# What its mounts need here is in 37-volumes; without that it must be told what to do.
 actions_refused() {
 	gateway_only
 	local rc=0 text
