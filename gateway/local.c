@@ -242,8 +242,10 @@ static int start_emulator(struct local *l, const struct config *c, struct err *e
 {
 	AUTO_FREE char *program = xasprintf("%s/cloudrun-emulator", c->local_bin_dir);
 	AUTO_FREE char *state = xasprintf("%s/emulator", c->state_dir);
+	AUTO_FREE char *secrets = xasprintf("%s/secrets", c->state_dir);
 	AUTO_FREE char *log = xasprintf("%s/emulator.log", c->state_dir);
-	char *argv[] = { program, "--listen", "127.0.0.1:0", "--state-dir", state, "--survive-parent", NULL };
+	char *argv[] = { program, "--listen", "127.0.0.1:0", "--state-dir", state, "--secrets", secrets, "--survive-parent",
+			 NULL };
 	AUTO_CLOSE int in = -1;
 	AUTO_CLOSE int out = -1;
 	int fds[2];

@@ -545,8 +545,9 @@ static int make_one(struct gateway *g, json_t *m, const char *driver, struct err
 	if (v->place == VOLUME_IN_BUCKET && !g->config->volume_bucket)
 		return err_set(err, ERR_INVALID, "volume %s cannot be mounted: this gateway has no bucket for volumes "
 			       "(SOCKERLESS_GCR_VOLUME_BUCKET is not set)", v->name);
-	if (v->place == VOLUME_IN_MEMORY && doc_str(m, "subpath"))
-		return err_set(err, ERR_INVALID, "volume %s has no subpath: it is of type tmpfs", v->name);
+	if ((v->place == VOLUME_IN_MEMORY || v->place == VOLUME_OF_SECRET) && doc_str(m, "subpath"))
+		return err_set(err, ERR_INVALID, "volume %s has no subpath: it is of type %s", v->name,
+			       v->place == VOLUME_IN_MEMORY ? "tmpfs" : "secret");
 	return 0;
 }
 
@@ -587,6 +588,8 @@ char *container_mounts_source(const struct gateway *g, json_t *mount)
 
 	if (strcmp(on, "nfs") == 0)
 		return xasprintf("%s:%s", doc_str(mount, "server"), doc_str(mount, "path"));
+	if (strcmp(on, "secret") == 0)
+		return xasprintf("%s:%s", doc_str(mount, "secret"), doc_str(mount, "version"));
 	if (strcmp(on, "bucket") == 0 && bucket)
 		return xasprintf("gs://%s/%s", bucket, doc_str(mount, "name"));
 	return xstrdup("");

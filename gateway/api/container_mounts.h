@@ -2,8 +2,8 @@
  * from there to what clients are shown.
  *
  * An entry of the list: {type, target, mode, rw}, and
- *   type "volume"  name, on ("bucket", "nfs", "memory", "container"), anonymous; subpath; for nfs server, path,
- *                  readOnly; for memory size (see volume_describe)
+ *   type "volume"  name, on ("bucket", "nfs", "memory", "secret", "container"), anonymous; subpath; for nfs server, path,
+ *                  readOnly; for memory size; for secret secret, version, file, perm (see volume_describe)
  *   type "tmpfs"   size (bytes, may be absent), perm (absent: 01777), listed (is in inspect's Mounts)
  *   type "bind"    source: a path of the gateway's host, brought along at each start
  * cloud/job_volumes says it in Google's words. */

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/parse.h"
+#include "cloud/job_secrets.h"
 #include "config.h"
 #include "state/container.h"
 
@@ -118,6 +119,8 @@ static int check_label(const char *label, const char *value, json_t *warnings, s
 			return 0;
 		return err_set(err, ERR_INVALID, "label %s=%s: %s", label, value, options[i].rule);
 	}
+	if (job_secrets_is_label(name))
+		return job_secrets_check(name, value, err);
 	for (size_t i = 0; i < N(other_labels); i++)
 		if (strcmp(other_labels[i], name) == 0)
 			return 0;

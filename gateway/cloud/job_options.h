@@ -11,6 +11,7 @@
  *   vpc-egress                SOCKERLESS_GCR_VPC_EGRESS    all-traffic or private-ranges-only
  *   execution-environment     (always gen2)                gen2 or default
  *   gpu                       SOCKERLESS_GCR_GPU           an accelerator such as nvidia-l4; the label alone asks for it
+ *   secret.env.NAME           (none)                       job_secrets.h
  *
  * Pure. */
 #ifndef CLOUD_JOB_OPTIONS_H

@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "cloud/job_options.h"
 #include "cloud/job_resources.h"
+#include "cloud/job_secrets.h"
 #include "cloud/job_volumes.h"
 #include "cloud/policy.h"
 #include "config.h"
@@ -178,6 +179,7 @@ static json_t *agent_spec(const struct config *cfg, const struct container *c, b
 	}
 	add_names(spec, c);
 	add_limits(spec, c);
+	job_secrets_add_names(c, spec);
 	if (argv_inside) {
 		json_t *argv = json_array();
 
@@ -232,6 +234,7 @@ static json_t *agent_env(const struct config *cfg, const struct container *c, js
 		add_env(env, "SOCKERLESS_AGENT_LISTEN", AGENT_LISTEN);
 	if (!is_sidecar(cfg))
 		add_env(env, "SOCKERLESS_SIDECAR_PORT", "0");
+	job_secrets_add(c, env);
 	if (add_spec(env, spec, err) < 0) {
 		json_decref(env);
 		return NULL;

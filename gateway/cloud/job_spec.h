@@ -32,7 +32,7 @@ struct container;
  *   SOCKERLESS_SIDECAR_PORT         "0" but in sidecar mode: nobody to wait for
  *   SOCKERLESS_AGENT_SPEC           base64 of JSON {tty, openStdin, stdinOnce, user, workdir, rows, cols,
  *                                   env, argv, lingerMs, stayMs, hold, restart, stopSignal, hostname, domainname, extraHosts,
- *                                   dns, dnsSearch, dnsOptions, modes, nofile}; a key without a value is absent.
+ *                                   dns, dnsSearch, dnsOptions, modes, nofile, inherit}; a key without a value is absent.
  *                                   Cut into pieces of JOB_SPEC_PIECE_MAX characters when longer: the
  *                                   others are SOCKERLESS_AGENT_SPEC_2, _3 ... ; concatenate, then decode */
 #define JOB_SPEC_PIECE_MAX 32000

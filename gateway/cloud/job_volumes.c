@@ -54,6 +54,16 @@ static json_t *nfs(const json_t *m, bool read_only)
 			 read_only || json_is_true(json_object_get(m, "readOnly")));
 }
 
+static json_t *secret(const json_t *m)
+{
+	json_t *perm = json_object_get(m, "perm");
+	json_t *item = json_pack("{s:s, s:s}", "path", text(m, "file"), "version", text(m, "version"));
+
+	if (perm) /* else 0444 */
+		json_object_set(item, "mode", perm);
+	return json_pack("{s:{s:s, s:[o]}}", "secret", "secret", text(m, "secret"), "items", item);
+}
+
 static json_t *in_memory(const json_t *m)
 {
 	json_int_t size = json_integer_value(json_object_get(m, "size"));
@@ -73,6 +83,8 @@ static json_t *volume_of(const struct config *cfg, const json_t *m)
 		return in_memory(m);
 	if (!is_type(m, "volume") || strcmp(text(m, "on"), "container") == 0)
 		return NULL;
+	if (strcmp(text(m, "on"), "secret") == 0)
+		return secret(m);
 	return strcmp(text(m, "on"), "nfs") == 0 ? nfs(m, read_only) : gcs(cfg, m, read_only);
 }
 

@@ -2,6 +2,7 @@
  *
  *   volume, in the bucket   gcs {bucket, readOnly, mountOptions [only-dir=PREFIX/NAME, ...]}
  *   volume, type=nfs        nfs {server, path, readOnly}
+ *   volume, type=secret     secret {secret, items [{path, version, mode}]}
  *   volume, type=tmpfs      emptyDir {medium MEMORY, sizeLimit}
  *   tmpfs                   emptyDir {medium MEMORY, sizeLimit}
  *   an image's VOLUME, bind nothing: files of the container

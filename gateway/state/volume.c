@@ -1,5 +1,5 @@
 /* volume - see volume.h. Driver options are those of dockerd's local driver, and mean here what Cloud Run
- * can mount: nothing (the bucket), type=nfs, type=tmpfs. */
+ * can mount: nothing (the bucket), type=nfs, type=tmpfs, type=secret. */
 #include "state/volume.h"
 
 #include <ctype.h>
@@ -15,6 +15,7 @@
 #include "state/doc.h"
 #include "state/events.h"
 #include "state/names.h"
+#include "state/secret_ref.h"
 #include "state/store.h"
 
 #define KIND "volume"
@@ -27,7 +28,7 @@ struct volumes {
 
 static const char *const stored_place[] = {
 	[VOLUME_IN_BUCKET] = "bucket", [VOLUME_ON_NFS] = "nfs", [VOLUME_IN_MEMORY] = "memory",
-	[VOLUME_IN_CONTAINER] = "container",
+	[VOLUME_OF_SECRET] = "secret", [VOLUME_IN_CONTAINER] = "container",
 };
 
 static void volume_free(struct volume *v)
@@ -215,6 +216,33 @@ static int check_tmpfs(const struct volume *v, struct err *err)
 	return 0;
 }
 
+/* Octal, as chmod has it; -1 if it is none. */
+static int secret_mode(const char *text)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	return isdigit((unsigned char)*text) && !*end && mode > 0 && mode <= 0777 ? (int)mode : -1;
+}
+
+static int check_secret(const struct volume *v, struct err *err)
+{
+	const char *o = doc_str(v->options, "o"), *device = doc_str(v->options, "device");
+	AUTO_FREE char *path = mount_option(o, "path"), *mode = mount_option(o, "mode");
+	struct secret_ref ref;
+
+	if (secret_ref_parse(device, &ref) < 0)
+		return err_set(err, ERR_INVALID, "create %s: the device \"%s\" is no secret: " SECRET_REF_RULE, v->name, device);
+	secret_ref_release(&ref);
+	if (path && (!*path || *path == '/' || strstr(path, "..")))
+		return err_set(err, ERR_INVALID, "create %s: the path of the secret's file must be relative and without \"..\", got \"%s\"",
+			       v->name, path);
+	if (mode && secret_mode(mode) < 0)
+		return err_set(err, ERR_INVALID, "create %s: invalid mode \"%s\" of the secret's file: want octal digits up to 0777",
+			       v->name, mode);
+	return 0;
+}
+
 static int read_options(struct volume *v, struct err *err)
 {
 	static const char *const known[] = {"type", "o", "device", "size"};
@@ -244,8 +272,31 @@ static int read_options(struct volume *v, struct err *err)
 		v->place = VOLUME_IN_MEMORY;
 		return check_tmpfs(v, err);
 	}
+	if (strcmp(type, "secret") == 0) {
+		v->place = VOLUME_OF_SECRET;
+		return check_secret(v, err);
+	}
 	return err_set(err, ERR_INVALID, "create %s: volumes of type \"%s\" are not available: Cloud Run mounts a bucket "
-		       "(no options), type=nfs or type=tmpfs", v->name, type);
+		       "(no options), type=nfs, type=tmpfs or type=secret", v->name, type);
+}
+
+static void describe_secret(const struct volume *v, json_t *mount)
+{
+	const char *o = doc_str(v->options, "o");
+	AUTO_FREE char *path = mount_option(o, "path"), *mode = mount_option(o, "mode");
+	struct secret_ref ref;
+	const char *slash;
+
+	if (secret_ref_parse(doc_str(v->options, "device"), &ref) < 0)
+		return; /* it was checked when it was made */
+	slash = strrchr(ref.secret, '/');
+	json_object_set_new(mount, "secret", json_string(ref.secret));
+	json_object_set_new(mount, "version", json_string(ref.version));
+	json_object_set_new(mount, "file", json_string(path ? path : slash ? slash + 1 : ref.secret));
+	if (mode)
+		json_object_set_new(mount, "perm", json_integer(secret_mode(mode)));
+	json_object_set_new(mount, "rw", json_false());
+	secret_ref_release(&ref);
 }
 
 void volume_describe(const struct volume *v, json_t *mount)
@@ -259,6 +310,8 @@ void volume_describe(const struct volume *v, json_t *mount)
 		json_object_set_new(mount, "path", doc_text(doc_str(v->options, "device") + 1));
 		json_object_set_new(mount, "readOnly", json_boolean(ro != NULL));
 	}
+	if (v->place == VOLUME_OF_SECRET)
+		describe_secret(v, mount);
 	if (v->place == VOLUME_IN_MEMORY && size)
 		json_object_set_new(mount, "size", json_integer(volume_size(size)));
 }

@@ -20,6 +20,7 @@ enum volume_place {
 	VOLUME_IN_BUCKET,     /* a folder of the bucket in SOCKERLESS_GCR_VOLUME_BUCKET */
 	VOLUME_ON_NFS,        /* driver options type=nfs, o=addr=HOST, device=:/PATH */
 	VOLUME_IN_MEMORY,     /* driver option type=tmpfs: empty at each start, one per execution */
+	VOLUME_OF_SECRET,     /* driver options type=secret, device=SECRET[:VERSION]: read-only, one file */
 	VOLUME_IN_CONTAINER,  /* of an image's VOLUME: a folder of the container's own file system */
 };
 
@@ -59,7 +60,8 @@ json_t *volume_users(struct volumes *t, const char *name);
 void volume_remove(struct volumes *t, struct volume *v);
 /* ERR_INVALID unless dockerd would take the name. */
 int volume_name_check(const char *name, struct err *err);
-/* What a mount of v needs to know, to be stored with its container: on, and server, path, size, readOnly. */
+/* What a mount of v needs to know, to be stored with its container: on, and server, path, size, readOnly, or secret, version,
+ * file, perm (and then rw is false). */
 void volume_describe(const struct volume *v, json_t *mount);
 /* "64m" and the like of mount options, in bytes; -1 if it is none. */
 int64_t volume_size(const char *text);

@@ -228,6 +228,26 @@ static char *gather_spec(char *const envp[])
 	return buf_detach(&all, NULL);
 }
 
+/* Variables that Cloud Run gave us for the command: values of secrets, which no specification holds. */
+static int spec_inherit(const json_t *root, char *const envp[], struct strv *env, struct err *err)
+{
+	struct strv names = {0};
+
+	if (spec_strings(root, "inherit", &names, err) < 0) {
+		strv_release(&names);
+		return -1;
+	}
+	for (size_t i = 0; i < names.n; i++) {
+		const char *value = env_get(envp, names.v[i]);
+		AUTO_FREE char *entry = value ? xasprintf("%s=%s", names.v[i], value) : NULL;
+
+		if (entry)
+			strv_env_set(env, entry);
+	}
+	strv_release(&names);
+	return 0;
+}
+
 static int load_spec(char *const envp[], struct config *c, struct err *err)
 {
 	AUTO_FREE char *base64 = gather_spec(envp);
@@ -246,6 +266,8 @@ static int load_spec(char *const envp[], struct config *c, struct err *err)
 	if (!root)
 		return err_set(err, ERR_INVALID, "line %d: %s", jerr.line, jerr.text);
 	rc = spec_apply(root, c, err);
+	if (rc == 0)
+		rc = spec_inherit(root, envp, &c->main.env, err);
 	json_decref(root);
 	return rc;
 }

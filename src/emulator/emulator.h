@@ -31,6 +31,7 @@ struct emulator {
 	struct knobs knobs;
 	struct strv plain_hosts;
 	struct strv secrets;         /* NAME=FILE */
+	char *secrets_dir;           /* whose files are secrets, too; or NULL */
 	char *state_dir;             /* --state-dir: the image cache, shared with others */
 	char *run_dir;               /* a tmpfs in a mount namespace of ours: gone with the process */
 	char url[64];

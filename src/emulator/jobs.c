@@ -14,6 +14,7 @@
 #include "base/token.h"
 #include "executions.h"
 #include "metadata.h"
+#include "oci.h"
 #include "operations.h"
 #include "schema.h"
 #include "validate.h"
@@ -154,6 +155,7 @@ static json_t *read_spec(struct emulator *emu, const char *request, const char *
 
 	if (!body)
 		rpc_violation(e, "job", "job is required");
+	oci_secrets_scan(&emu->secrets, emu->secrets_dir);
 	if (spec && validate_job(request, id, spec, &emu->secrets, e) < 0) {
 		json_decref(spec);
 		return NULL;

@@ -38,7 +38,7 @@ struct options {
 };
 
 enum { OPT_LISTEN = 256, OPT_STATE_DIR, OPT_PLAIN, OPT_START_LATENCY, OPT_LOG_DELAY,
-       OPT_OPERATION_LATENCY, OPT_SHUTDOWN_GRACE, OPT_ERROR, OPT_QUOTA, OPT_MAX_JOBS, OPT_SECRET,
+       OPT_OPERATION_LATENCY, OPT_SHUTDOWN_GRACE, OPT_ERROR, OPT_QUOTA, OPT_MAX_JOBS, OPT_SECRET, OPT_SECRETS,
        OPT_TOKEN, OPT_RECORD, OPT_SURVIVE, OPT_LOG_LEVEL, OPT_HELP, OPT_VERSION };
 
 static const struct {
@@ -51,6 +51,7 @@ static const struct {
 	{ { "registry-plain-http", 1, 0, OPT_PLAIN }, "HOST",
 	  "a registry without TLS (repeatable); 127.* and localhost always are" },
 	{ { "secret", 1, 0, OPT_SECRET }, "NAME=FILE", "a secret of Secret Manager (repeatable)" },
+	{ { "secrets", 1, 0, OPT_SECRETS }, "DIR", "a folder whose files are secrets, looked at for each job" },
 	{ { "require-token", 1, 0, OPT_TOKEN }, "TOKEN", "refuse other bearer tokens [accept any]" },
 	{ { "start-latency-ms", 1, 0, OPT_START_LATENCY }, "MS", "between image and start [0]" },
 	{ { "log-delay-ms", 1, 0, OPT_LOG_DELAY }, "MS", "hide young entries from entries:list [0]" },
@@ -124,6 +125,13 @@ static int read_secret(struct emulator *emu, const char *text, struct err *err)
 	return 0;
 }
 
+static int read_secrets_dir(struct emulator *emu, const char *text)
+{
+	free(emu->secrets_dir);
+	emu->secrets_dir = xstrdup(text);
+	return 0;
+}
+
 static int read_option(int opt, const char *arg, struct emulator *emu, struct options *o,
 		       enum log_level *level, struct err *err)
 {
@@ -133,6 +141,7 @@ static int read_option(int opt, const char *arg, struct emulator *emu, struct op
 	case OPT_LISTEN:            return read_listen(arg, o, err);
 	case OPT_PLAIN:             strv_add(&emu->plain_hosts, arg); return 0;
 	case OPT_SECRET:            return read_secret(emu, arg, err);
+	case OPT_SECRETS:           return read_secrets_dir(emu, arg);
 	case OPT_TOKEN:             return knobs_require_token(k, arg, err);
 	case OPT_RECORD:            return wire_record(emu, arg, err);
 	case OPT_START_LATENCY:     return read_ms(arg, &k->start_latency_ms, err);
@@ -329,6 +338,7 @@ static void finish(struct emulator *emu)
 	knobs_release(&emu->knobs);
 	strv_release(&emu->plain_hosts);
 	strv_release(&emu->secrets);
+	free(emu->secrets_dir);
 	umount2(emu->run_dir, MNT_DETACH);
 	if (emu->record)
 		fclose(emu->record);

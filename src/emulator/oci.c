@@ -2,6 +2,7 @@
 #include "oci.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,21 @@ const char *oci_secret_file(const struct strv *secrets, const char *name)
 	const char *slash = strrchr(name, '/');
 
 	return strv_env_get(secrets, slash ? slash + 1 : name);
+}
+
+void oci_secrets_scan(struct strv *secrets, const char *dir)
+{
+	DIR *d = dir ? opendir(dir) : NULL;
+	const struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		AUTO_FREE char *entry = xasprintf("%s=%s/%s", e->d_name, dir, e->d_name);
+
+		if (*e->d_name != '.')
+			strv_env_set(secrets, entry);
+	}
+	if (d)
+		closedir(d);
 }
 
 static int add_env(struct strv *env, const json_t *var, const struct strv *secrets, struct err *err)

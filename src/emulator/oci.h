@@ -40,6 +40,8 @@ struct oci_spec {
 void oci_args(const json_t *container, const struct image *image, struct strv *out);
 /* "", "uid", "uid:gid", "name", "name:group"; a name that the image does not know is root. */
 void oci_user(const char *rootfs, const char *spec, struct oci_user *ret);
+/* Adds the files of a folder, which may have changed; one that is not there has none. */
+void oci_secrets_scan(struct strv *secrets, const char *dir);
 /* The file of "NAME" or "projects/P/secrets/NAME"; NULL if there is none. */
 const char *oci_secret_file(const struct strv *secrets, const char *name);
 

@@ -193,7 +193,7 @@ static int check_env(struct where *w, const json_t *env)
 			return bad(w, field, "value_source.secret_key_ref.secret is required");
 		if (ref && !oci_secret_file(w->secrets, get(ref, "secret")))
 			return bad(w, field, "Secret %s was not found (give it to the emulator with "
-				   "--secret NAME=FILE)", get(ref, "secret"));
+				   "--secret NAME=FILE or --secrets DIR)", get(ref, "secret"));
 	}
 	return 0;
 }
@@ -403,7 +403,7 @@ static int check_secret(struct where *w, const json_t *s)
 		return bad(w, "secret.secret", "is required");
 	if (!oci_secret_file(w->secrets, get(s, "secret")))
 		return bad(w, "secret.secret", "Secret %s was not found (give it to the emulator with "
-			   "--secret NAME=FILE)", get(s, "secret"));
+			   "--secret NAME=FILE or --secrets DIR)", get(s, "secret"));
 	json_array_foreach(json_object_get(s, "items"), i, item) {
 		const char *path = get(item, "path");
 		if (!path || *path == '/' || strstr(path, ".."))

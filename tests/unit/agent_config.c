@@ -167,6 +167,19 @@ Test(config, names)
 	config_release(&c);
 }
 
+Test(config, values_of_secrets_come_from_our_own_environment)
+{
+	AUTO_FREE char *var = coded("SOCKERLESS_AGENT_SPEC",
+				    "{\"argv\":[\"x\"],\"env\":[\"A=given\",\"B=plain\"],\"inherit\":[\"A\",\"ABSENT\",\"C\"]}");
+	struct config c = LOAD(ARGV(TOKEN, "A=secret=1", "C=new", "D=not asked for", var), "run");
+
+	cr_assert_eq(c.main.env.n, 3);
+	cr_assert_str_eq(c.main.env.v[0], "A=secret=1");
+	cr_assert_str_eq(c.main.env.v[1], "B=plain");
+	cr_assert_str_eq(c.main.env.v[2], "C=new");
+	config_release(&c);
+}
+
 Test(config, what_cannot_work_is_refused_at_once)
 {
 	refused(1, ARGV("true"), ARGV(URL), "SOCKERLESS_AGENT_TOKEN");
