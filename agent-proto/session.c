@@ -21,6 +21,7 @@
 #define ACK_DELAY_MS 25
 #define PING_IDLE_MS 10000
 #define PING_BUSY_MS 5000
+#define DRAIN_MS 5000                 /* our queue must have become shorter within so long */
 
 /* ---- table ----------------------------------------------------------------------------------- */
 
@@ -124,6 +125,7 @@ struct session *session_new(enum session_role role, const uint8_t own_id[BOOT_ID
 	s->ops = *ops;
 	s->ctx = ctx;
 	s->verdict = -1;
+	s->least_queued = SIZE_MAX;
 	s->top_id = 1;
 	s->credit_in = s->credit_out = STREAM_WINDOW_DEFAULT;
 	s->control_tx = stream_new(agent ? CONTROL_OUT : CONTROL_IN, true, 0, CONTROL_BACKLOG_MAX, 0);
@@ -274,6 +276,8 @@ void session_link_down(struct session *s)
 	s->phase = LINK_DOWN;
 	s->woken = s->greeting_due = s->ping_due = s->pong_due = s->ping_out = false;
 	s->goaway_due = s->migrating_due = false;
+	s->probe_ms = s->drained_ms = 0;
+	s->least_queued = SIZE_MAX;
 	s->n_orphans = 0;
 	buf_consume(&s->greeting, s->greeting.len);
 }
@@ -343,12 +347,46 @@ uint64_t session_tick(struct session *s, uint64_t now_ms)
 	if (s->later && now_ms - s->later_since_ms >= ACK_DELAY_MS)
 		session_flush_acks(s);
 	next = s->last_ping_ms + interval;
+	if (s->probe_ms && s->probe_ms + SESSION_PROBE_MS < next)
+		next = s->probe_ms + SESSION_PROBE_MS;
 	return s->later && s->later_since_ms + ACK_DELAY_MS < next ? s->later_since_ms + ACK_DELAY_MS : next;
 }
 
 uint64_t session_silent_ms(const struct session *s, uint64_t now_ms)
 {
 	return now_ms - s->last_rx_ms;
+}
+
+void session_probe(struct session *s, uint64_t now_ms)
+{
+	s->now_ms = now_ms;
+	if (s->phase != LINK_UP || s->probe_ms || session_silent_ms(s, now_ms) <= SESSION_PROBE_SILENCE_MS)
+		return;
+	s->probe_ms = now_ms;
+	session_ping(s);
+}
+
+static bool drains(struct session *s, size_t queued, uint64_t now_ms)
+{
+	if (queued > 0 && queued < s->least_queued) {
+		s->least_queued = queued;
+		s->drained_ms = now_ms;
+	}
+	return now_ms - s->drained_ms < DRAIN_MS;
+}
+
+bool session_link_dead(struct session *s, size_t queued, uint64_t now_ms)
+{
+	uint64_t silent = session_silent_ms(s, now_ms);
+
+	if (s->probe_ms && now_ms - s->probe_ms >= SESSION_PROBE_MS)
+		return !drains(s, queued, now_ms);
+	if (silent <= SESSION_SILENCE_MS) {
+		if (!s->probe_ms)
+			s->least_queued = SIZE_MAX;
+		return false;
+	}
+	return silent > 4 * SESSION_SILENCE_MS || !drains(s, queued, now_ms);
 }
 
 void session_stats(const struct session *s, struct session_stats *ret)

@@ -195,8 +195,17 @@ int session_next_frame(struct session *s, struct frame_out *ret, uint64_t now_ms
 uint64_t session_tick(struct session *s, uint64_t now_ms);
 /* Send a PING as soon as the link can: whoever is alive answers (R21's challenge). */
 void session_ping(struct session *s);
+/* Something is about to depend on the link: when it has been silent for more than SESSION_PROBE_SILENCE_MS, it has
+ * to show within SESSION_PROBE_MS that it lives. */
+#define SESSION_PROBE_SILENCE_MS 5000
+#define SESSION_PROBE_MS 2000
+void session_probe(struct session *s, uint64_t now_ms);
 #define SESSION_SILENCE_MS 25000
 uint64_t session_silent_ms(const struct session *s, uint64_t now_ms); /* since any frame arrived */
+/* Is the present link of no more use: silent for SESSION_SILENCE_MS, or a probe unanswered? Not while our own
+ * bytes still leave the kernel (queued: how many of them wait there), as the answer is behind them: for
+ * four times as long at most. */
+bool session_link_dead(struct session *s, size_t queued, uint64_t now_ms);
 
 struct session_stats {
 	uint64_t rtt_us;                  /* of the last PONG; 0 = none yet */

@@ -286,6 +286,7 @@ int session_receive(struct session *s, const uint8_t *frame, size_t n, uint64_t 
 	int rc;
 
 	s->now_ms = s->last_rx_ms = now_ms;
+	s->probe_ms = 0;
 	if (s->phase == LINK_DOWN)
 		return err_set(err, ERR_INVALID, "a frame without a link");
 	if (frame_decode(frame, n, &f, err) < 0)

@@ -56,6 +56,9 @@ struct session {
 	uint64_t pong_stamp;
 	uint32_t goaway_within_ms;
 	uint64_t last_rx_ms, last_ping_ms, later_since_ms;
+	uint64_t probe_ms;                 /* when it was begun; 0 = none */
+	uint64_t drained_ms;               /* when least_queued was found */
+	size_t least_queued;
 	size_t credit_in, credit_out;      /* from HELLO: granted to a new stream without an ACK */
 	struct stream *interactive, *light, *bulk;
 	struct stream *later, *acks, *resets;

@@ -49,6 +49,7 @@ struct config {
 	bool start_token;          /* SOCKERLESS_GCR_START_TOKEN: create and run a job by one request */
 	int64_t exit_stay_ms;      /* SOCKERLESS_GCR_EXIT_STAY, 15s: how long an ended container's files can be read */
 	int64_t tunnel_memory;     /* SOCKERLESS_TUNNEL_MEMORY, 256MiB: what the tunnels' windows may grow by, together */
+	int64_t agent_rate;        /* SOCKERLESS_AGENT_RATE, 1000: so many calls of agents are taken each second; 0 = all */
 	bool tunnel_checksums;     /* SOCKERLESS_TUNNEL_CHECKSUMS: a CRC32C of every stream */
 	int64_t link_lifetime_ms;  /* SOCKERLESS_LINK_LIFETIME: what is between us and the agents ends a link of this age; 0 */
 	int64_t task_timeout_ms;   /* SOCKERLESS_TASK_TIMEOUT, 24h: Cloud Run's limit for one execution, <= 168h */

@@ -92,6 +92,8 @@ const struct setting config_settings[] = {
 
 	{"SOCKERLESS_TUNNEL_MEMORY", NULL, SIZE, AT(tunnel_memory), "256MiB", .value = "SIZE",
 	 .help = "what the windows of all tunnels' streams may grow by, together; a long way to the agents needs it for speed"},
+	{"SOCKERLESS_AGENT_RATE", NULL, SIZE, AT(agent_rate), "1000", .value = "COUNT",
+	 .help = "calls of agents taken each second, so that thousands at once do not stop the others; 0: all"},
 	{"SOCKERLESS_TUNNEL_CHECKSUMS", NULL, FLAG, AT(tunnel_checksums),
 	 .help = "compare a CRC32C of every stream at its end, beyond what TCP and TLS do"},
 	{"SOCKERLESS_LINK_LIFETIME", NULL, DURATION, AT(link_lifetime_ms), "0s", .min_ms = 0, .max_ms = 24 * HOUR_MS,

@@ -6,8 +6,10 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "agents/admission.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/token.h"
@@ -19,12 +21,15 @@
 #define WRITES_PER_ROUND 16
 #define DEAD_PEER_MS 20000   /* unacknowledged bytes for so long: the connection is gone (R22) */
 #define CLOSE_ROUNDS 1000
+#define CALLS_AT_ONCE 20     /* handshakes begun in a row: TLS takes about a millisecond for each */
 
 struct callback {
 	struct gateway *g;
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct listener *listener;
+	struct admission calls;  /* TCP and TLS; the kernel's queue holds who has to wait */
+	struct timer *pause;
 	uint8_t *out;            /* LWS_PRE + FRAME_HANDSHAKE_MAX bytes; only a WELCOME needs more than FRAME_MAX */
 };
 
@@ -70,6 +75,11 @@ static const char *link_peer(const struct link *l)
 	return ((const struct agent_link *)l)->peer;
 }
 
+static size_t link_queue(const struct link *l)
+{
+	return socket_queue(lws_get_socket_fd(((const struct agent_link *)l)->wsi));
+}
+
 static void link_refuse(struct link *l, const struct buf *frame)
 {
 	struct agent_link *a = agent_link(l);
@@ -87,6 +97,7 @@ static const struct link_ops link_ops = {
 	.wake = link_wake,
 	.close = link_close,
 	.peer = link_peer,
+	.queue = link_queue,
 	.refuse = link_refuse,
 };
 
@@ -310,13 +321,27 @@ static const struct lws_protocols protocols[] = {
 	{ 0 },
 };
 
+static void pause_over(void *ctx)
+{
+	struct callback *cb = ctx;
+
+	cb->pause = NULL;
+	listener_pause(cb->listener, false);
+}
+
 static void on_accept(int fd, void *ctx)
 {
 	struct callback *cb = ctx;
-	int on = 1, dead_ms = DEAD_PEER_MS;
+	uint64_t wait_us = admission_count(&cb->calls, clock_mono_us());
+	int on = 1;
+
+	if (wait_us && !cb->pause) {
+		listener_pause(cb->listener, true);
+		cb->pause = timer_start(cb->g->loop, wait_us / 1000 + 1, pause_over, cb);
+	}
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
+	socket_give_up_after(fd, DEAD_PEER_MS);
 	if (!lws_adopt_socket_vhost(cb->vhost, fd))
 		log_warn("agent's connection could not be taken", "fd=%d", fd);
 }
@@ -352,6 +377,7 @@ struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert
 	};
 
 	cb->g = g;
+	admission_init(&cb->calls, (uint64_t)g->config->agent_rate, CALLS_AT_ONCE);
 	cb->out = xmalloc(LWS_PRE + FRAME_HANDSHAKE_MAX);
 	lws_set_log_level(LLL_ERR, lws_log);
 	cb->context = lws_create_context(&info);
@@ -379,6 +405,7 @@ void callback_free(struct callback *cb)
 {
 	if (!cb)
 		return;
+	timer_cancel(&cb->pause);
 	listener_close(cb->listener);
 	if (cb->context)
 		lws_context_destroy(cb->context);

@@ -85,6 +85,13 @@ static const char *link_peer(const struct link *l)
 	return ((const struct dial *)l)->address;
 }
 
+static size_t link_queue(const struct link *l)
+{
+	const struct dial *d = (const struct dial *)l;
+
+	return d->ws ? wslink_kernel_queue(d->ws) : 0;
+}
+
 static void link_refuse(struct link *l, const struct buf *frame)
 {
 	struct dial *d = (struct dial *)l;
@@ -99,6 +106,7 @@ static const struct link_ops link_ops = {
 	.wake = link_wake,
 	.close = link_close,
 	.peer = link_peer,
+	.queue = link_queue,
 	.refuse = link_refuse,
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "agents/admission.h"
 #include "agents/tunnel.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -52,6 +53,8 @@ struct challenge {
 struct registry {
 	struct gateway *g;
 	struct tunnel_budget budget; /* of all sessions */
+	struct admission hellos;
+	size_t n_tunnels;
 	const struct tunnel_observer *observer;
 	void *observer_ctx;
 	struct entry *tunnels;
@@ -65,6 +68,7 @@ struct registry *registry_new(struct gateway *g)
 
 	r->g = g;
 	r->budget.limit = (size_t)g->config->tunnel_memory;
+	admission_init(&r->hellos, (uint64_t)g->config->agent_rate, (uint64_t)g->config->agent_rate);
 	return r;
 }
 
@@ -147,10 +151,8 @@ static int refuse(enum welcome_verdict v, uint32_t retry_ms, const char *why, st
 /* Few agents are back within a moment of a gateway's restart; many do not come all at once. */
 static uint32_t retry_spread(const struct registry *r)
 {
-	const struct entry *e;
-	size_t n;
+	size_t n = r->n_tunnels;
 
-	DL_COUNT(r->tunnels, e, n);
 	return (uint32_t)(n < AGENTS_AT_ONCE ? RETRY_SPREAD_MS : RETRY_SPREAD_MS * (n / AGENTS_AT_ONCE));
 }
 
@@ -165,6 +167,7 @@ static int attach_new(struct registry *r, struct container *c, struct link *l, c
 		session_set_checks(tunnel_session(t));
 	session_set_link_lifetime(tunnel_session(t), (uint32_t)r->g->config->link_lifetime_ms);
 	DL_APPEND(r->tunnels, e);
+	r->n_tunnels++;
 	c->tunnel = t;
 	session_set_retry_spread(tunnel_session(t), retry_spread(r));
 	if (tunnel_attach_link(t, l, h, true, err) < 0) {
@@ -232,7 +235,12 @@ static int let_in(struct registry *r, struct container *c, struct link *l, const
 		  const uint8_t *frame, size_t n, struct buf *out, struct err *err)
 {
 	struct tunnel *t = c->tunnel;
+	uint64_t wait_us;
 
+	/* Who renews a link in time is no crowd, and would lose the one it has. */
+	if (!(t && tunnel_is_up(t) && !memcmp(tunnel_boot_id(t), h->boot_id, BOOT_ID_LEN)) &&
+	    (wait_us = admission_ask(&r->hellos, clock_mono_us())))
+		return refuse(WELCOME_RETRY, (uint32_t)(wait_us / 1000 + 1), "too many agents call at once", out, err);
 	if (c->execution && h->execution && h->execution[0] && strcmp(c->execution, h->execution))
 		return refuse(WELCOME_SUPERSEDED, 0, "the container runs in another execution now", out, err);
 	if (!t)
@@ -332,6 +340,7 @@ void registry_drop(struct registry *r, struct container *c)
 	DL_FOREACH_SAFE(r->tunnels, e, tmp)
 		if (e->tunnel == t) {
 			DL_DELETE(r->tunnels, e);
+			r->n_tunnels--;
 			free(e);
 		}
 	tunnel_free(t);

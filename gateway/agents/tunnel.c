@@ -191,6 +191,11 @@ static void on_control(void *ctx, const struct control *c)
 	const struct tunnel_sink *sink;
 	struct exec *e;
 
+	if (c->type == CONTROL_MIGRATING) {
+		t->migrating = true;
+		log_info("agent is being moved", "container=%.12s", t->c->id);
+		return;
+	}
 	if (!ch)
 		return;
 	switch (c->type) {
@@ -363,8 +368,10 @@ static void on_tick(uv_timer_t *timer)
 	struct tunnel *t = timer->data;
 	uint64_t now = clock_mono_ms();
 
-	if (t->link && session_silent_ms(t->session, now) > SESSION_SILENCE_MS) {
-		log_warn("agent silent, link closed", "container=%.12s after_ms=%d", t->c->id, SESSION_SILENCE_MS);
+	if (t->link && session_link_dead(t->session, t->link->ops->queue(t->link), now) &&
+	    (!t->migrating || session_silent_ms(t->session, now) > LINK_RETENTION_MS)) {
+		log_warn("agent silent, link closed", "container=%.12s after_ms=%llu", t->c->id,
+			 (unsigned long long)session_silent_ms(t->session, now));
 		tunnel_cut(t);
 	}
 	if (!t->link && t->link_lost_ms && now - t->link_lost_ms > LINK_RETENTION_MS) {
@@ -481,6 +488,7 @@ int tunnel_attach_link(struct tunnel *t, struct link *l, const struct hello *h, 
 	l->tunnel = t;
 	t->link_no = h->link_no;
 	t->link_lost_ms = 0;
+	t->migrating = false;
 	l->ops->wake(l);
 	arm_tick(t, clock_mono_ms() + ACK_DELAY_MS);
 	tunnel_settle(t);
@@ -613,8 +621,11 @@ static struct channel *add_exec_channel(struct tunnel *t, uint32_t number, const
 	ch->ctx = ctx;
 	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_IN);
 	ch->out = session_open(t->session, 2 * number + 1, 0, STREAM_WINDOW_OUT);
-	if (ch->in && ch->out)
+	if (ch->in && ch->out) {
+		session_probe(t->session, clock_mono_ms());
+		arm_tick(t, clock_mono_ms() + SESSION_PROBE_MS);
 		return ch;
+	}
 	channel_close_streams(ch);
 	channel_free(t, ch);
 	err_set(err, ERR_LIMIT, "more than %d streams are open in container %.12s", SESSION_STREAMS_MAX, t->c->id);

@@ -24,6 +24,7 @@ struct link_ops {
 	void (*wake)(struct link *l);   /* frames wait: pull them with tunnel_next_frame when writable */
 	void (*close)(struct link *l);  /* close soon; no more calls into the tunnel from this link */
 	const char *(*peer)(const struct link *l);
+	size_t (*queue)(const struct link *l); /* bytes in our kernel that the peer's has not confirmed */
 	/* Send these frame bytes (a refusing WELCOME; may be empty), then close. */
 	void (*refuse)(struct link *l, const struct buf *frame);
 };

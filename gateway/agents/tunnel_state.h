@@ -54,6 +54,7 @@ struct tunnel {
 	uint64_t tick_due_ms;
 	struct channel *channels;
 	struct input_waiter *main_waiters;
+	bool migrating;                  /* the agent's instance is being moved: silence means nothing */
 	bool dirty, main_reported, freed;
 	uint32_t main_pid;               /* 0 until it runs, and while it is restarting */
 	uint32_t restarts;               /* by the policy, in this execution */

@@ -56,6 +56,8 @@ int conn_shutdown_write(struct conn *c);  /* half-close; 0, CONN_AGAIN (TLS: try
 const char *conn_error(const struct conn *c);          /* why CONN_FAILED or CONN_HANGUP; a sentence */
 const char *conn_peer(const struct conn *c);           /* "127.0.0.1:4711" or "unix" */
 int conn_fd(const struct conn *c);
+size_t socket_queue(int fd);                /* bytes written that the peer's kernel has not confirmed */
+void socket_give_up_after(int fd, unsigned ms); /* TCP: bytes unconfirmed for so long end the connection */
 uv_loop_t *conn_loop(const struct conn *c);
 bool conn_is_open(const struct conn *c);
 

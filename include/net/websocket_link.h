@@ -19,6 +19,7 @@
 #include "net/conn.h"
 
 #define WSLINK_AHEAD (128 * 1024)
+#define WSLINK_DEAD_MS 20000 /* bytes the peer's kernel does not confirm for so long end it */
 #define WSLINK_MESSAGE_MAX (4 * 1024 * 1024) /* a HELLO that lists thousands of processes */
 
 struct wslink;
@@ -58,6 +59,7 @@ void wslink_wake(struct wslink *l);           /* cheap; may be called at any tim
 void wslink_pause_reading(struct wslink *l, int pause);
 void wslink_close(struct wslink *l);          /* no callback from here on; NULL is fine */
 const char *wslink_peer(const struct wslink *l);
+size_t wslink_kernel_queue(const struct wslink *l); /* ... in the kernel, not yet confirmed by the peer's */
 uint64_t wslink_unsent_bytes(const struct wslink *l); /* taken from next() but not yet in the kernel */
 
 #endif

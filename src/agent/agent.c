@@ -294,6 +294,7 @@ static void on_signal(uv_signal_t *h, int sig)
 		break;
 	case SIGTSTP: /* Cloud Run is about to move us: stopping would only lose the warning */
 		log_info("SIGTSTP: the instance will be moved", "%s", "");
+		links_moving(r->a.links);
 		break;
 	case SIGCONT:
 		log_info("SIGCONT", "%s", "");

@@ -32,6 +32,8 @@ struct links {
 	uint64_t opened_ms, up_ms;
 	uint64_t insist_until_ms;    /* a link that was up has been lost: no backing off yet */
 	uint32_t spread_ms;          /* as the last WELCOME said */
+	uint64_t renew_at_ms;        /* 0 = not again on this link */
+	bool moved;                  /* SIGTSTP has said that we shall be, and SIGCONT has not come */
 	unsigned failures, flaps, not_found;
 	unsigned tries;              /* in vain since the link was up: for the log */
 	struct timer *retry;
@@ -178,10 +180,25 @@ static void take_over(struct links *l, struct wslink *link, bool forward)
 {
 	drop_current(l);
 	l->current = link;
+	l->renew_at_ms = 0;
 	l->forward = forward;
 	l->opened_ms = clock_mono_ms();
 	say_hello(l);
 	wslink_wake(link);
+}
+
+/* Before whatever is between us and the gateway ends this link for its age, by our own choice of the moment. */
+static uint64_t renewal_due(const struct links *l)
+{
+	uint64_t own = l->agent->cfg->renew_ms, life = session_link_lifetime(l->agent->session);
+
+	own -= own * 6 / 100;
+	own += random_below(own * 12 / 100);
+	life -= life / 10;
+	life -= random_below(life / 10);
+	if (!own || (life && life < own))
+		own = life;
+	return own ? clock_mono_ms() + own : 0;
 }
 
 static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
@@ -191,6 +208,7 @@ static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
 	case WELCOME_NEW:
 		l->up = true;
 		l->up_ms = clock_mono_ms();
+		l->renew_at_ms = l->forward || !l->agent->cfg->callback_url ? 0 : renewal_due(l);
 		l->not_found = l->tries = 0;
 		l->spread_ms = !retry_after_ms ? SPREAD_MS : retry_after_ms < SPREAD_MAX_MS ? retry_after_ms : SPREAD_MAX_MS;
 		log_info("link up", "link=%llu peer=%s resumed=%d", (unsigned long long)l->link_no,
@@ -339,8 +357,14 @@ void links_tick(struct links *l)
 
 	if (l->current && !l->up && now - l->opened_ms > LINK_HANDSHAKE_MS)
 		lost(l, "no WELCOME");
-	else if (l->up && session_silent_ms(s, now) > SESSION_SILENCE_MS)
+	else if (l->up && session_link_dead(s, wslink_kernel_queue(l->current), now))
 		lost(l, "silence");
+	else if (l->up && l->renew_at_ms && now >= l->renew_at_ms && !l->pending) {
+		l->renew_at_ms = 0;
+		log_info("link renewed for its age", "link=%llu age_ms=%llu", (unsigned long long)l->link_no,
+			 (unsigned long long)(now - l->up_ms));
+		retry_in(l, 0);
+	}
 	if (!l->current) {
 		uv_timer_stop(&l->tick);
 		return;
@@ -348,6 +372,8 @@ void links_tick(struct links *l)
 	next_ms = session_tick(s, now);
 	if (!l->up && next_ms > l->opened_ms + LINK_HANDSHAKE_MS)
 		next_ms = l->opened_ms + LINK_HANDSHAKE_MS + 1;
+	if (l->up && l->renew_at_ms && next_ms > l->renew_at_ms)
+		next_ms = l->renew_at_ms;
 	uv_update_time(&l->agent->loop);
 	uv_timer_start(&l->tick, on_tick, next_ms > now ? next_ms - now : 1, 0);
 }
@@ -359,13 +385,25 @@ void links_hurry(struct links *l, bool hurry)
 		retry_in(l, 0);
 }
 
+void links_moving(struct links *l)
+{
+	struct control c = { .type = CONTROL_MIGRATING };
+
+	l->moved = true;
+	session_send(l->agent->session, &c, NULL);
+}
+
 void links_suspect(struct links *l)
 {
+	bool moved = l->moved;
+
+	l->moved = false;
 	if (l->current && session_silent_ms(l->agent->session, clock_mono_ms()) > SUSPECT_SILENCE_MS) {
 		l->failures = 0;
 		lost(l, "silent while we were stopped");
 	}
-	if (!l->current && !l->pending)
+	/* After a move the old link leads nowhere, but there is no harm in it until the new one is open. */
+	if (!l->pending && (!l->current || (moved && !l->forward)))
 		retry_in(l, 0);
 }
 

@@ -2,7 +2,8 @@
  * one that the gateway opened (forward), and noticing when one has died.
  *
  * The session has one present link at a time; a new one is opened before the old is given up, and
- * losing one costs nothing but time (R3, R17). Back-off: R23. Liveness: R22. */
+ * losing one costs nothing but time (R3, R17). Back-off: R23. Liveness: R22. A link that is old is
+ * replaced in the same way, before something on the way ends it for its age. */
 #ifndef AGENT_LINK_H
 #define AGENT_LINK_H
 
@@ -29,7 +30,10 @@ void links_wake(struct links *l);                    /* the session has somethin
 void links_tick(struct links *l);
 /* Time is short: dial at once if down, and with short pauses until it is no longer so. */
 void links_hurry(struct links *l, bool hurry);
-/* We were frozen or moved: a link that has been silent since is not worth waiting for. */
+/* We are about to be moved: the gateway need not wonder about our silence. */
+void links_moving(struct links *l);
+/* We were frozen or moved: a link that has been silent since is not worth waiting for, and after a move
+ * none is. */
 void links_suspect(struct links *l);
 /* The gateway asked us to come back within so many ms, keeping this link until then. */
 void links_replace(struct links *l, uint32_t within_ms);

@@ -948,6 +948,18 @@ const char *conn_peer(const struct conn *c)
 	return c->peer;
 }
 
+size_t socket_queue(int fd)
+{
+	int n = 0;
+
+	return ioctl(fd, TIOCOUTQ, &n) < 0 || n < 0 ? 0 : (size_t)n; /* SIOCOUTQ by its other name */
+}
+
+void socket_give_up_after(int fd, unsigned ms)
+{
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)); /* a unix socket does not mind */
+}
+
 int conn_fd(const struct conn *c)
 {
 	return c->fd;

@@ -415,6 +415,7 @@ static void on_connected(struct wslink *l)
 	uint64_t now = uv_now(l->loop);
 
 	l->state = UPGRADING;
+	socket_give_up_after(conn_fd(l->conn), WSLINK_DEAD_MS);
 	snprintf(l->peer, sizeof(l->peer), "%s", conn_peer(l->conn));
 	l->timer = timer_start(l->loop, now < l->deadline_ms ? l->deadline_ms - now : 0,
 			       on_deadline, l);
@@ -598,6 +599,7 @@ struct wslink *wslink_adopt(struct conn *conn, struct buf *leftover, const struc
 
 	l->conn = conn;
 	l->state = OPEN;
+	socket_give_up_after(conn_fd(conn), WSLINK_DEAD_MS);
 	snprintf(l->peer, sizeof(l->peer), "%s", conn_peer(conn));
 	conn_set_callback(conn, on_conn, l);
 	if (buf_append(&l->in, leftover->len ? buf_head(leftover) : NULL, leftover->len) < 0)
@@ -641,6 +643,11 @@ void wslink_close(struct wslink *l)
 const char *wslink_peer(const struct wslink *l)
 {
 	return l->peer;
+}
+
+size_t wslink_kernel_queue(const struct wslink *l)
+{
+	return l->state == OPEN ? socket_queue(conn_fd(l->conn)) : 0;
 }
 
 uint64_t wslink_unsent_bytes(const struct wslink *l)

@@ -63,8 +63,9 @@ struct gw {
 	struct session *session;
 	struct wslink *link;
 	bool up, late, known, no_ack;
-	unsigned links, hellos, refused;
+	unsigned links, hellos, refused, moves;
 	enum welcome_verdict refuse_with; /* 0 = let in */
+	uint32_t lifetime_ms;        /* what WELCOME says of links */
 	struct channel ch[CHANNELS];
 	struct hello last_hello;
 	pid_t agent;
@@ -158,7 +159,9 @@ static inline void on_control(void *ctx, const struct control *c)
 	struct gw *g = ctx;
 
 	cr_assert_lt(c->channel, CHANNELS);
-	if (c->type == CONTROL_STARTED) {
+	if (c->type == CONTROL_MIGRATING) {
+		g->moves++;
+	} else if (c->type == CONTROL_STARTED) {
 		g->ch[c->channel].started = true;
 		g->ch[c->channel].starts++;
 	} else if (c->type == CONTROL_EXIT) {
@@ -190,6 +193,8 @@ static inline void make_session(struct gw *g)
 
 	random_bytes(id, sizeof(id));
 	g->session = session_new(SESSION_GATEWAY, id, &session_ops, g);
+	session_set_checks(g->session);
+	session_set_link_lifetime(g->session, g->lifetime_ms);
 	g->known = false;
 }
 
@@ -440,7 +445,7 @@ static inline void agent_start(struct gw *g, struct config c)
 	config_release(&c);
 }
 
-static inline void gw_start(struct gw *g, const char **argv)
+static inline void gw_start_renewing(struct gw *g, const char **argv, uint64_t renew_ms)
 {
 	struct config c;
 
@@ -448,8 +453,14 @@ static inline void gw_start(struct gw *g, const char **argv)
 	gw_listen(g);
 	c = settings(g, argv);
 	c.main.open_stdin = true;
+	c.renew_ms = renew_ms;
 	agent_start(g, c);
 	UNTIL(g, g->up);
+}
+
+static inline void gw_start(struct gw *g, const char **argv)
+{
+	gw_start_renewing(g, argv, 0);
 }
 
 static inline bool agent_gone(struct gw *g, int *ret_status)

@@ -458,6 +458,57 @@ Test(tunnel, nothing_is_lost_when_the_link_is_cut_in_a_transfer)
 	finish(&g);
 }
 
+Test(tunnel, a_link_is_renewed_in_a_transfer_and_nothing_is_lost)
+{
+	struct gw g;
+	size_t n = 48 << 20, got;
+	AUTO_FREE uint8_t *data = pattern(n);
+
+	gw_start_renewing(&g, idle, 30);
+	struct channel *c = exec_with(&g, spec(COMMAND("cat")), data, n);
+
+	UNTIL(&g, ended(c));
+	UNTIL(&g, g.links >= 5);
+	AUTO_FREE char *out = payload(c, 1, &got);
+
+	cr_assert_eq(got, n);
+	cr_assert(memcmp(out, data, n) == 0);
+	cr_assert_eq(c->status.code, 0);
+	cr_assert_eq(c->status.output_check, stream_check(c->out));
+	finish(&g);
+}
+
+Test(tunnel, a_link_is_renewed_before_the_lifetime_the_gateway_names)
+{
+	struct gw g;
+
+	gw_start_renewing(&g, idle, 3600000);
+	session_set_link_lifetime(g.session, 50); /* from the next WELCOME on */
+	cut(&g);
+	UNTIL(&g, g.links >= 5);
+	session_set_link_lifetime(g.session, 0);
+	finish(&g);
+}
+
+Test(tunnel, an_agent_that_is_moved_says_so_and_comes_back_at_once)
+{
+	struct gw g;
+	unsigned links;
+
+	gw_start(&g, idle);
+	kill(g.agent, SIGTSTP);
+	UNTIL(&g, g.moves == 1);
+	links = g.links;
+	kill(g.agent, SIGCONT);
+	UNTIL(&g, g.links > links && g.up);
+	cr_assert_eq(g.links, links + 1);
+	struct channel *c = exec_with(&g, spec(COMMAND("true")), NULL, 0);
+
+	UNTIL(&g, ended(c));
+	cr_assert_eq(c->status.code, 0);
+	finish(&g);
+}
+
 Test(tunnel, an_exit_while_the_link_is_down_arrives_with_the_next)
 {
 	struct gw g;

@@ -1907,3 +1907,52 @@ Test(session, a_migrating_agent_says_so)
 	resume();
 	cr_assert_str_eq(G.log, "migrating 0 0", "it is one link's");
 }
+
+/* ---- is the link alive? (R22) ------------------------------------------------------------------- */
+
+static bool dead_after(struct session *s, uint64_t ms, size_t queued)
+{
+	now += ms;
+	session_tick(s, now);
+	return session_link_dead(s, queued, now);
+}
+
+Test(session, a_silent_link_is_dead_after_25_seconds)
+{
+	connect_new();
+	cr_assert_not(dead_after(A.s, 25000, 0));
+	cr_assert(dead_after(A.s, 1, 0));
+}
+
+Test(session, a_silent_link_lives_while_our_own_bytes_leave)
+{
+	connect_new();
+	cr_assert_not(dead_after(A.s, 25001, 4000000));
+	cr_assert_not(dead_after(A.s, 4000, 3000000), "1 MB has gone");
+	cr_assert_not(dead_after(A.s, 4000, 2000000));
+	cr_assert_not(dead_after(A.s, 4999, 2000000));
+	cr_assert(dead_after(A.s, 1, 2000000), "nothing has gone for 5 s");
+	resume();
+	for (size_t queued = 1000000, t = 0; t < 25; t++)
+		cr_assert_not(dead_after(A.s, 4000, --queued));
+	cr_assert(dead_after(A.s, 4000, 1), "at some time it is enough");
+}
+
+Test(session, a_link_has_to_answer_before_something_depends_on_it)
+{
+	struct frame_out f;
+
+	connect_new();
+	session_probe(G.s, now);
+	cr_assert_not(session_next_frame(G.s, &f, now), "it has just been heard");
+	now += 5001;
+	session_probe(G.s, now);
+	cr_assert_leq(session_tick(G.s, now), now + SESSION_PROBE_MS);
+	quiet();
+	cr_assert_not(dead_after(G.s, 3000, 0), "it has answered");
+	now += 5001;
+	session_probe(G.s, now);
+	session_probe(G.s, now + 1000);
+	cr_assert_not(dead_after(G.s, 1999, 0));
+	cr_assert(dead_after(G.s, 1, 0));
+}
