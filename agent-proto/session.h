@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/pack.h"
 #include "control.h"
 
 #define FRAME_MAX (64 * 1024)        /* one frame = one WebSocket message, never longer */
@@ -71,6 +72,11 @@ enum { RESET_CANCELLED = 1, RESET_LOST = 2, RESET_FLOW_ERROR = 3, RESET_UNKNOWN_
 struct session *session_new(enum session_role role, const uint8_t own_id[BOOT_ID_LEN],
 			    const struct session_ops *ops, void *ctx);
 void session_free(struct session *s); /* no callbacks; NULL is fine */
+/* Gateway: the session as it would be without its link, for a process image that takes over, whose WELCOME is
+ * RESUMED. Not inside a callback. restore: streams as they were (session_stream), without users; NULL if the bytes
+ * make no sense. */
+void session_save(const struct session *s, struct pack *p);
+struct session *session_restore(const struct session_ops *ops, void *ctx, uint64_t now_ms, struct unpack *u);
 
 /* What all sessions of a process may hold beyond the windows their streams begin with (R4). While there is
  * some left, a window whose half is used up within four round trips is doubled, up to

@@ -35,6 +35,8 @@ struct gateway {
 	struct health_monitors *health; /* health.h: probes of the containers that run */
 	struct http_server *api;        /* the Docker side */
 
+	struct handover *handover;      /* handover.h: planned restart */
+
 	char instance_id[17];           /* hex; follows from project, region and instance, so that it outlives the disk */
 	char home_id[17];               /* hex; of this state directory */
 	bool disk_is_new;               /* jobs may belong to containers that this disk has lost; cloud/adopt.h */

@@ -20,6 +20,7 @@
 #include "cloud/lifecycle.h"
 #include "cloud/run.h"
 #include "gateway.h"
+#include "handover.h"
 #include "health.h"
 #include "image/layer_cache.h"
 #include "image/overlay.h"
@@ -36,6 +37,7 @@
 #include "state/pending_files.h"
 #include "state/store.h"
 #include "state/volume.h"
+#include "takeover.h"
 
 #define EXIT_USAGE 2
 #define LOOP_SLOW_MS 100
@@ -46,12 +48,14 @@ struct program {
 	struct config config;
 	struct local *local;
 	struct tls *docker_tls;
-	uv_signal_t term, intr;
+	uv_signal_t term, intr, hup;
 	uv_prepare_t round_end;     /* measures how long a round kept the loop busy */
 	uv_check_t round_begin;
 	uint64_t round_began_ms;
 	int lock;
 	bool failed;
+	char **argv;
+	struct takeover takeover;   /* from a former image of this process */
 };
 
 /* ---- state directory ----------------------------------------------------------------------------- */
@@ -77,6 +81,9 @@ static int lock_state(struct program *p, struct err *err)
 {
 	AUTO_FREE char *path = xasprintf("%s/lock", p->config.state_dir);
 
+	p->lock = p->takeover.lock;
+	if (p->lock >= 0)
+		return 0;
 	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (p->lock < 0)
 		return err_sys(err, errno, "open %s", path);
@@ -212,6 +219,20 @@ static void on_stop_signal(uv_signal_t *s, int number)
 	uv_stop(s->loop);
 }
 
+static void restart_failed(void *ctx, const struct err *err)
+{
+	/* The log has it. */
+}
+
+static void on_restart_signal(uv_signal_t *s, int number)
+{
+	struct program *p = s->data;
+	struct err err;
+
+	if (!p->g.handover || handover_begin(p->g.handover, restart_failed, p, &err) < 0)
+		log_warn("no restart now", "signal=%d reason=\"%s\"", number, p->g.handover ? err.msg : "still starting");
+}
+
 static void on_round_begin(uv_check_t *h)
 {
 	((struct program *)h->data)->round_began_ms = clock_mono_ms();
@@ -234,6 +255,10 @@ static void start_loop(struct program *p)
 	uv_signal_init(loop, &p->intr);
 	uv_signal_start(&p->term, on_stop_signal, SIGTERM);
 	uv_signal_start(&p->intr, on_stop_signal, SIGINT);
+	uv_signal_init(loop, &p->hup);
+	p->hup.data = p;
+	uv_signal_start(&p->hup, on_restart_signal, SIGHUP);
+	takeover_unblock_signals();
 	uv_check_init(loop, &p->round_begin);
 	uv_prepare_init(loop, &p->round_end);
 	p->round_begin.data = p->round_end.data = p;
@@ -247,6 +272,7 @@ static void close_loop(struct program *p)
 
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->intr, NULL);
+	uv_close((uv_handle_t *)&p->hup, NULL);
 	uv_close((uv_handle_t *)&p->round_begin, NULL);
 	uv_close((uv_handle_t *)&p->round_end, NULL);
 	loop_defer_finish(loop);
@@ -264,8 +290,11 @@ static void on_ready(void *ctx)
 
 	p->g.health = health_new(&p->g);
 	p->failed = open_doors(p, &err) < 0;
-	if (!p->failed)
+	takeover_clients(&p->takeover, &p->g);
+	if (!p->failed) {
+		p->g.handover = handover_new(&p->g, p->argv, p->lock);
 		return;
+	}
 	log_error("cannot start", "error=\"%s\"", err.msg);
 	uv_stop(p->g.loop);
 }
@@ -276,6 +305,7 @@ static int build(struct program *p, struct err *err)
 
 	if (make_directories(p->config.state_dir, err) < 0 || lock_state(p, err) < 0)
 		return -1;
+	takeover_listeners(&p->takeover);
 	if (p->config.local) {
 		p->local = local_start(&p->config, err);
 		if (!p->local)
@@ -298,6 +328,7 @@ static int build(struct program *p, struct err *err)
 	g->api = api_new(g, err);
 	if (!g->api)
 		return -1;
+	takeover_state(&p->takeover, g);
 	lifecycle_recover(g->lifecycle, on_ready, p);
 	return 0;
 }
@@ -306,6 +337,8 @@ static void take_down(struct program *p)
 {
 	struct gateway *g = &p->g;
 
+	handover_free(g->handover);
+	g->handover = NULL;
 	if (g->api)
 		api_free(g);
 	health_free(g->health);
@@ -353,8 +386,13 @@ int main(int argc, char **argv)
 	struct program p = { .lock = -1 };
 	struct err err = { 0 };
 	uv_loop_t loop;
-	int rc = config_load(&p.config, argc, argv, &err);
+	int rc = config_load(&p.config, argc, argv, &err), check;
 
+	check = takeover_check(&p.config, rc < 0 ? &err : NULL);
+	if (check >= 0) {
+		config_release(&p.config);
+		return check;
+	}
 	if (rc != 0) {
 		if (rc < 0)
 			fprintf(stderr, "sockerless-gateway: %s\n", err.msg);
@@ -364,6 +402,8 @@ int main(int argc, char **argv)
 	log_init("sockerless-gateway", p.config.log_level);
 	config_warn_unknown();
 	signal(SIGPIPE, SIG_IGN);
+	p.argv = argv;
+	takeover_begin(&p.takeover);
 	raise_fd_limit();
 	uv_loop_init(&loop);
 	p.g.loop = &loop;

@@ -1,10 +1,7 @@
 /* relay - see relay.h.
  *
- *   HELD ──relay_open──▶ OPEN ──process over──▶ FLUSHING ──all written──▶ LINGERING ──client's EOF──▶ DEAD
- *     └─────────────────────┴─────client gone──────┴──────────────────────────────────────────────────▶
- *
  * A relay is freed by loop_defer only: whatever is deferred before that still finds it, DEAD. */
-#include "relay.h"
+#include "relay_state.h"
 
 #include <assert.h>
 #include <linux/sockios.h>
@@ -30,56 +27,11 @@
 #define READ_MAX (64 * 1024)
 #define OUT_MAX (16 * 1024)
 #define PUMP_SLICE (256 * 1024)
-#define LINGER_MS 5000
 #define AGENT_WAIT_MS (60 * 1000)
 #define HEAD_POLL_MS 1
 #define HEAD_POLLS 100
 
-enum relay_state { RELAY_HELD, RELAY_OPEN, RELAY_FLUSHING, RELAY_LINGERING, RELAY_DEAD };
-
-struct relay {
-	struct relay *prev, *next;
-	struct gateway *g;
-	enum relay_state state;
-
-	/* The client. */
-	struct conn *conn;             /* ours; NULL before relay_open and after the end */
-	unsigned want;                 /* CONN_* as last asked for */
-	struct buf out;                /* answer head, frame headers, closing sentence: before all else */
-	struct buf in;                 /* read, but not yet taken by the process */
-	bool client_eof, eof_passed, input_queued;
-	struct timer *linger;
-	unsigned head_polls;           /* how often to look yet whether the answer's head has been read */
-	struct timer *head_timer;
-
-	/* What the client types. */
-	bool stdin_wanted;
-	uint32_t channel;
-	struct detach_keys keys;       /* n == 0: not watched */
-
-	/* What it is shown. */
-	bool raw;                      /* the client expects bare bytes, not frames */
-	struct stdcopy_filter filter;
-	bool filtering;                /* exec: not every byte passes */
-	bool framing;                  /* bytes without frames, and the client wants frames */
-	uint32_t frame_left;           /* payload still owed to the frame whose header is out */
-
-	/* An exec. */
-	struct tunnel *tunnel;         /* borrowed; NULL from on_end on */
-	char exec_id[ID_HEX_MAX];
-
-	/* An attach. */
-	char container_id[ID_HEX_MAX];
-	struct log_cursor *cursor;     /* ours */
-	const uint8_t *piece;          /* of the log, not yet written; valid until the cursor moves */
-	size_t piece_len;
-	bool follow, close_stdin, exited, pump_queued, input_waits;
-	struct container_waiter *exit_waiter;
-	struct registry_waiter *agent_waiter;
-	struct events_watch *start_watch;
-};
-
-static struct relay *relays; /* every living one, for relay_close_all */
+struct relay *relays; /* for relay_close_all, too */
 static uint8_t scratch[READ_MAX + DETACH_KEYS_MAX], typed[READ_MAX];
 
 static void relay_input(struct relay *r);
@@ -88,7 +40,7 @@ static void queue_input(struct relay *r);
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
-static struct relay *relay_new(struct gateway *g)
+struct relay *relay_new(struct gateway *g)
 {
 	struct relay *r = xcalloc(1, sizeof(*r));
 
@@ -125,7 +77,7 @@ static void stop_waiting_for_input(struct relay *r)
 }
 
 /* The client's side is over; the process goes on. */
-static void relay_die(struct relay *r)
+void relay_die(struct relay *r)
 {
 	if (r->state == RELAY_DEAD)
 		return;
@@ -152,7 +104,7 @@ static void relay_die(struct relay *r)
 	loop_defer(r->g->loop, relay_free, r);
 }
 
-static void linger_over(void *p)
+void relay_linger_over(void *p)
 {
 	struct relay *r = p;
 
@@ -252,7 +204,7 @@ static void relay_flush(struct relay *r)
 		return;
 	}
 	r->state = RELAY_LINGERING;
-	r->linger = timer_start(r->g->loop, LINGER_MS, linger_over, r);
+	r->linger = timer_start(r->g->loop, RELAY_LINGER_MS, relay_linger_over, r);
 	want(r, CONN_READ);
 }
 
@@ -342,6 +294,14 @@ static void exec_input_room(void *ctx)
 	queue_input(ctx);
 }
 
+void relay_say_lost(struct relay *r, const char *why)
+{
+	AUTO_FREE char *text = xasprintf("exec stream lost: %s", why);
+
+	say(r, STDCOPY_ERROR, text);
+	relay_finish(r);
+}
+
 static void exec_end(void *ctx, int exit_code, const char *lost)
 {
 	struct relay *r = ctx;
@@ -350,16 +310,15 @@ static void exec_end(void *ctx, int exit_code, const char *lost)
 
 	r->tunnel = NULL;
 	if (lost) {
-		AUTO_FREE char *text = xasprintf("exec stream lost: %s", lost);
-
-		say(r, STDCOPY_ERROR, text);
-	} else if (error) {
-		say(r, STDCOPY_STDOUT, error);
+		relay_say_lost(r, lost);
+		return;
 	}
+	if (error)
+		say(r, STDCOPY_STDOUT, error);
 	relay_finish(r);
 }
 
-static const struct tunnel_sink exec_sink = {
+const struct tunnel_sink relay_exec_sink = {
 	.on_output = exec_output,
 	.on_input_room = exec_input_room,
 	.on_end = exec_end,
@@ -662,7 +621,7 @@ static void relay_pump(struct relay *r)
 }
 
 /* The run is over and its log complete. */
-static void attach_exited(void *ctx, int exit_code, const char *error)
+void relay_attach_exited(void *ctx, int exit_code, const char *error)
 {
 	struct relay *r = ctx;
 
@@ -689,7 +648,7 @@ static void relay_writable(struct relay *r)
 	}
 }
 
-static void on_client(struct conn *conn, void *ctx, unsigned events)
+void relay_on_client(struct conn *conn, void *ctx, unsigned events)
 {
 	struct relay *r = ctx;
 
@@ -729,7 +688,7 @@ struct relay *relay_exec(struct gateway *g, struct container *c, struct exec *e,
 	if (e->tty && keys)
 		r->keys = *keys;
 	r->tunnel = c->tunnel;
-	if (tunnel_exec(c->tunnel, e, &exec_sink, r, err) < 0) {
+	if (tunnel_exec(c->tunnel, e, &relay_exec_sink, r, err) < 0) {
 		r->tunnel = NULL;
 		relay_die(r);
 		return NULL;
@@ -759,8 +718,24 @@ struct relay *relay_attach(struct gateway *g, struct container *c, const struct 
 	r->follow = opt->stream;
 	r->cursor = log_cursor_new(log, opt->logs ? LOG_FROM_START : LOG_FROM_NOW);
 	if (r->follow)
-		r->exit_waiter = container_wait(c, WAIT_NEXT_EXIT, attach_exited, r);
+		r->exit_waiter = container_wait(c, WAIT_NEXT_EXIT, relay_attach_exited, r);
 	return r;
+}
+
+void relay_go_on(void *ctx)
+{
+	struct relay *r = ctx;
+
+	if (r->state == RELAY_FLUSHING)
+		relay_flush(r);
+	if (r->state == RELAY_OPEN)
+		relay_input(r);
+	if (r->state != RELAY_OPEN)
+		return;
+	if (!r->exec_id[0])
+		relay_pump(r);
+	else if (r->tunnel)
+		tunnel_output_resume(r->tunnel, r->channel);
 }
 
 void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool eof, const char *head)
@@ -772,7 +747,7 @@ void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool e
 		return;
 	}
 	r->conn = conn;
-	buf_init(&r->in, leftover->len + sizeof(scratch));
+	buf_init(&r->in, leftover->len + RELAY_IN_MAX);
 	buf_append(&r->in, buf_head(leftover), leftover->len);
 	buf_release(leftover);
 	if (r->keys.n && r->in.len) { /* typed ahead: the keys count as well */
@@ -785,19 +760,13 @@ void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool e
 		free(all);
 	}
 	r->client_eof = eof;
-	conn_set_callback(conn, on_client, r);
+	conn_set_callback(conn, relay_on_client, r);
 	buf_append(&r->out, head, strlen(head));
 	r->state = RELAY_OPEN;
 	relay_write(r, NULL, 0);
 	if (*head && strcmp(conn_peer(conn), "unix") == 0)
 		r->head_polls = HEAD_POLLS;
-	relay_input(r);
-	if (r->state != RELAY_OPEN)
-		return;
-	if (!r->exec_id[0])
-		relay_pump(r);
-	else if (r->tunnel)
-		tunnel_output_resume(r->tunnel, r->channel);
+	relay_go_on(r);
 }
 
 void relay_close_all(void)

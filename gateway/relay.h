@@ -45,6 +45,11 @@ struct relay *relay_attach(struct gateway *g, struct container *c, const struct 
  * from here on. head goes out before everything else. */
 void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool eof, const char *head);
 
+/* All of them, for the process image that takes over; TLS clients stay behind. restore: the sessions are there again.
+ * How many it has taken. */
+void relays_save(struct pack *p);
+size_t relays_restore(struct gateway *g, struct unpack *u);
+
 void relay_close_all(void); /* at shutdown: cut every client, touch no process */
 
 #endif

@@ -156,9 +156,8 @@ static uint32_t retry_spread(const struct registry *r)
 	return (uint32_t)(n < AGENTS_AT_ONCE ? RETRY_SPREAD_MS : RETRY_SPREAD_MS * (n / AGENTS_AT_ONCE));
 }
 
-static int attach_new(struct registry *r, struct container *c, struct link *l, const struct hello *h, struct err *err)
+static void take_in(struct registry *r, struct container *c, struct tunnel *t)
 {
-	struct tunnel *t = tunnel_new(r->g, c, h, r->observer, r->observer_ctx);
 	struct entry *e = xcalloc(1, sizeof(*e));
 
 	e->tunnel = t;
@@ -169,6 +168,13 @@ static int attach_new(struct registry *r, struct container *c, struct link *l, c
 	DL_APPEND(r->tunnels, e);
 	r->n_tunnels++;
 	c->tunnel = t;
+}
+
+static int attach_new(struct registry *r, struct container *c, struct link *l, const struct hello *h, struct err *err)
+{
+	struct tunnel *t = tunnel_new(r->g, c, h, r->observer, r->observer_ctx);
+
+	take_in(r, c, t);
 	session_set_retry_spread(tunnel_session(t), retry_spread(r));
 	if (tunnel_attach_link(t, l, h, true, err) < 0) {
 		if (c->tunnel == t)
@@ -344,6 +350,42 @@ void registry_drop(struct registry *r, struct container *c)
 			free(e);
 		}
 	tunnel_free(t);
+}
+
+/* ---- another process image ------------------------------------------------------------------------- */
+
+void registry_save(const struct registry *r, struct pack *p)
+{
+	const struct entry *e;
+	size_t n;
+
+	DL_COUNT(r->tunnels, e, n);
+	pack_num(p, n);
+	DL_FOREACH(r->tunnels, e) {
+		size_t part;
+
+		pack_str(p, tunnel_container(e->tunnel)->id);
+		part = pack_begin(p);
+		tunnel_save(e->tunnel, p);
+		pack_end(p, part);
+	}
+}
+
+void registry_restore(struct registry *r, struct unpack *u)
+{
+	for (uint64_t n = unpack_num(u); n && !u->bad; n--) {
+		AUTO_FREE char *id = unpack_str(u);
+		struct unpack part = unpack_part(u);
+		struct container *c = id ? containers_by_id(r->g->containers, id) : NULL;
+		struct tunnel *t = c && !c->tunnel ? tunnel_restore(r->g, c, r->observer, r->observer_ctx, &part) : NULL;
+
+		if (t) {
+			take_in(r, c, t);
+			session_set_budget(tunnel_session(t), &r->budget);
+		} else {
+			log_error("a session is lost; its agent will be adopted", "container=%.12s", id ? id : "?");
+		}
+	}
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------- */

@@ -38,6 +38,10 @@ struct registry_waiter *registry_wait(struct registry *r, const char *container_
 				      void (*fn)(void *ctx, bool ok), void *ctx);
 void registry_unwait(struct registry_waiter **w); /* sets *w NULL; NULL inside is fine */
 
+/* Every session, for the process image that takes over. restore: as if all links had just been lost. */
+void registry_save(const struct registry *r, struct pack *p);
+void registry_restore(struct registry *r, struct unpack *u);
+
 /* For sockerlessctl agents. */
 void registry_each(struct registry *r, void (*fn)(void *ctx, struct tunnel *t), void *ctx);
 

@@ -238,7 +238,7 @@ static uint64_t now_us(void *ctx)
 	return clock_mono_us();
 }
 
-static const struct session_ops session_ops = {
+const struct session_ops tunnel_session_ops = {
 	.on_data = on_data,
 	.on_fin = on_fin,
 	.on_reset = on_reset,
@@ -363,7 +363,7 @@ static void lose_retained_execs(struct tunnel *t)
 		}
 }
 
-static void on_tick(uv_timer_t *timer)
+void tunnel_on_tick(uv_timer_t *timer)
 {
 	struct tunnel *t = timer->data;
 	uint64_t now = clock_mono_ms();
@@ -390,30 +390,37 @@ static void arm_tick(struct tunnel *t, uint64_t due_ms)
 	if (t->tick_due_ms && t->tick_due_ms <= due_ms)
 		return;
 	t->tick_due_ms = due_ms > now ? due_ms : now + 1;
-	uv_timer_start(t->tick, on_tick, t->tick_due_ms - now, 0);
+	uv_timer_start(t->tick, tunnel_on_tick, t->tick_due_ms - now, 0);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
-struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h,
-			  const struct tunnel_observer *observer, void *observer_ctx)
+struct tunnel *tunnel_alloc(struct gateway *g, struct container *c, const struct tunnel_observer *observer, void *observer_ctx)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 
-	random_bytes(t->own_id, sizeof(t->own_id));
 	t->g = g;
 	t->c = c;
 	t->observer = observer;
 	t->observer_ctx = observer_ctx;
-	t->session = session_new(SESSION_GATEWAY, t->own_id, &session_ops, t);
+	t->tick = xcalloc(1, sizeof(*t->tick));
+	uv_timer_init(g->loop, t->tick);
+	t->tick->data = t;
+	return t;
+}
+
+struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h,
+			  const struct tunnel_observer *observer, void *observer_ctx)
+{
+	struct tunnel *t = tunnel_alloc(g, c, observer, observer_ctx);
+
+	random_bytes(t->own_id, sizeof(t->own_id));
+	t->session = session_new(SESSION_GATEWAY, t->own_id, &tunnel_session_ops, t);
 	memcpy(t->boot_id, h->boot_id, BOOT_ID_LEN);
 	t->execution = xstrdup(h->execution ? h->execution : "");
 	t->attempt = h->task_attempt;
 	t->next_channel = MAIN_CHANNEL + 1;
 	t->connected_ms = clock_mono_ms();
-	t->tick = xcalloc(1, sizeof(*t->tick));
-	uv_timer_init(g->loop, t->tick);
-	t->tick->data = t;
 	return t;
 }
 
@@ -687,6 +694,25 @@ int tunnel_tool(struct tunnel *t, const struct strv *argv, bool input, const str
 	return 0;
 }
 
+void tunnel_give_up_orphans(struct tunnel *t)
+{
+	uint32_t *numbers = xcalloc(HASH_COUNT(t->channels) + 1, sizeof(*numbers));
+	size_t n = 0;
+
+	for (struct channel *ch = t->channels; ch; ch = ch->hh.next)
+		if (ch->number != MAIN_CHANNEL && !ch->sink)
+			numbers[n++] = ch->number;
+	for (size_t i = 0; i < n; i++) {
+		struct channel *ch = tunnel_channel(t, numbers[i]); /* each may end others */
+
+		if (ch && execs_find(t->g->execs, ch->exec_id, NULL))
+			discard(t, ch);
+		else
+			tunnel_tool_cancel(t, numbers[i]);
+	}
+	free(numbers);
+}
+
 void tunnel_tool_cancel(struct tunnel *t, uint32_t channel)
 {
 	struct channel *ch = tunnel_channel(t, channel);
@@ -695,6 +721,17 @@ void tunnel_tool_cancel(struct tunnel *t, uint32_t channel)
 		return;
 	tunnel_signal(t, channel, SIGKILL, NULL);
 	discard(t, ch);
+}
+
+uint32_t tunnel_set_sink(struct tunnel *t, const struct exec *e, const struct tunnel_sink *sink, void *ctx)
+{
+	struct channel *ch = tunnel_channel(t, e->channel);
+
+	if (!ch || strcmp(ch->exec_id, e->id) != 0 || ch->sink)
+		return 0;
+	ch->sink = sink;
+	ch->ctx = ctx;
+	return ch->number;
 }
 
 void tunnel_exec_detach(struct tunnel *t, struct exec *e)

@@ -17,6 +17,7 @@
 struct gateway;
 struct container;
 struct exec;
+struct tunnel_sink;
 
 /* A WebSocket that carries the session at present: libwebsockets (callback.c) or wslink (dial.c). */
 struct link;
@@ -47,6 +48,15 @@ struct tunnel_observer {
 struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct hello *h,
 			  const struct tunnel_observer *observer, void *observer_ctx);
 void tunnel_free(struct tunnel *t);     /* end of run: sinks are told their stream is lost */
+
+/* For the process image that takes over (registry_save): all but the link and the sinks. The restored one waits for its
+ * agent's next link; whoever had a sink sets it again before anything arrives: the channel, or 0 if the exec is not
+ * there. Then nobody's execs lose their stdin and nobody's tools end. */
+void tunnel_save(const struct tunnel *t, struct pack *p);
+struct tunnel *tunnel_restore(struct gateway *g, struct container *c, const struct tunnel_observer *observer,
+			      void *observer_ctx, struct unpack *u);
+uint32_t tunnel_set_sink(struct tunnel *t, const struct exec *e, const struct tunnel_sink *sink, void *ctx);
+void tunnel_give_up_orphans(struct tunnel *t);
 
 /* registry.c: a new link for this session; the former one, if any, is fenced and closed. */
 int tunnel_attach_link(struct tunnel *t, struct link *l, const struct hello *h, bool new_session, struct err *err);

@@ -1,4 +1,4 @@
-/* tunnel_state - what tunnel.c, tunnel_adopt.c and tunnel_restart.c share; private to them. One struct channel per process
+/* tunnel_state - what tunnel.c, tunnel_adopt.c, tunnel_save.c and tunnel_restart.c share; private to them. One struct channel per process
  * that is not over yet; channel 1 is main. */
 #ifndef AGENTS_TUNNEL_STATE_H
 #define AGENTS_TUNNEL_STATE_H
@@ -76,5 +76,10 @@ bool tunnel_settle_restarts(struct tunnel *t, struct channel *ch); /* false: mai
  * answer to its first one, see what has become of them since. */
 int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err);
 void tunnel_adopt_again(struct tunnel *t, const struct hello *h);
+
+/* tunnel.c, for tunnel_save.c */
+extern const struct session_ops tunnel_session_ops;
+void tunnel_on_tick(uv_timer_t *timer);
+struct tunnel *tunnel_alloc(struct gateway *g, struct container *c, const struct tunnel_observer *observer, void *observer_ctx);
 
 #endif

@@ -7,6 +7,8 @@
 #include "agents/tunnel.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "base/mem.h"
+#include "handover.h"
 #include "state/container.h"
 
 void admin_health(struct request *r)
@@ -40,6 +42,46 @@ void admin_agents(struct request *r)
 
 	registry_each(r->g->registry, add_agent, list);
 	reply_json(r, 200, list);
+}
+
+/* ---- planned restart ----------------------------------------------------------------------------- */
+
+static void restart_failed(void *ctx, const struct err *err)
+{
+	reply_err(ctx, err);
+}
+
+static void forget_restart(struct request *r)
+{
+	handover_forget(r->g->handover, r);
+}
+
+static bool carry_restart(struct exchange *x, void *ctx, struct pack *p)
+{
+	if (p)
+		pack_str(p, VERSION);
+	return true;
+}
+
+/* Answered by the image that takes over, or by this one when that comes to nothing. */
+void admin_restart(struct request *r)
+{
+	struct unpack *u = exchange_carried(r->x);
+	AUTO_FREE char *former = u ? unpack_str(u) : NULL;
+	struct err err;
+
+	if (former) {
+		reply_json(r, 200, json_pack("{s:s, s:s}", "former", former, "version", VERSION));
+		return;
+	}
+	if (!r->g->handover || handover_begin(r->g->handover, restart_failed, r, &err) < 0) {
+		if (!r->g->handover)
+			err_set(&err, ERR_UNSUPPORTED, "this process cannot hand over to another image of itself");
+		reply_err(r, &err);
+		return;
+	}
+	r->release = forget_restart;
+	exchange_on_carry(r->x, carry_restart, r);
 }
 
 void admin_cut(struct request *r)

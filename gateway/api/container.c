@@ -73,6 +73,12 @@ static void await(struct request *r, struct lifecycle_wait *operation, const str
 		reply_err(r, err);
 }
 
+/* The same request joins the same operation in the image that takes over. */
+static bool carry_operation(struct exchange *x, void *ctx, struct pack *p)
+{
+	return lifecycle_waits(((struct waiting *)((struct request *)ctx)->state)->operation);
+}
+
 /* ---- start, stop, restart ------------------------------------------------------------------------ */
 
 static void start_drained(struct request *r, size_t body_len)
@@ -89,6 +95,7 @@ static void start_drained(struct request *r, size_t body_len)
 	if (!c)
 		return;
 	waiting_new(r);
+	exchange_on_carry(r->x, carry_operation, r);
 	await(r, lifecycle_start(r->g->lifecycle, c, done, r, &err), &err);
 }
 
@@ -132,6 +139,8 @@ static void stop_with(struct request *r, __typeof__(lifecycle_stop) *stop)
 		return;
 	}
 	waiting_new(r);
+	if (stop == lifecycle_stop) /* a restart would begin with its stop again */
+		exchange_on_carry(r->x, carry_operation, r);
 	await(r, stop(r->g->lifecycle, c, signal, timeout_s, done, r, &err), &err);
 }
 
@@ -242,6 +251,11 @@ static void waited(void *ctx, int exit_code, const char *error)
 	reply_end(r);
 }
 
+static bool carry_wait(struct exchange *x, void *ctx, struct pack *p)
+{
+	return ((struct waiting *)((struct request *)ctx)->state)->waiter != NULL;
+}
+
 void container_wait_for(struct request *r)
 {
 	static const char *const names[] = {
@@ -264,6 +278,7 @@ void container_wait_for(struct request *r)
 	w = waiting_new(r);
 	reply_begin(r, "application/json"); /* docker run starts the container only when it has this */
 	w->waiter = container_wait(c, (enum wait_condition)cond, waited, r);
+	exchange_on_carry(r->x, carry_wait, r);
 }
 
 /* ---- rename, resize ------------------------------------------------------------------------------ */

@@ -147,11 +147,36 @@ static void pump(struct logs *l)
 	}
 }
 
+/* What Cloud Logging tells has no place to go on from: its reader is cut, not waited for. */
+static bool carry(struct exchange *x, void *ctx, struct pack *p)
+{
+	struct logs *l = ctx;
+
+	if (!l->lines || (!l->history && !log_lines_can_save(l->lines)))
+		return false;
+	if (p)
+		pack_num(p, l->history != NULL);
+	if (p && !l->history)
+		log_lines_save(l->lines, p);
+	return true;
+}
+
 static void begin_reply(struct logs *l, struct log *log)
 {
 	struct request *r = l->r;
+	struct unpack *carried = exchange_carried(r->x);
 
-	l->lines = log_lines_new(log, &l->q);
+	if (!carried)
+		l->lines = log_lines_new(log, &l->q);
+	else if (!unpack_num(carried))
+		l->lines = log_lines_restore(log, &l->q, carried);
+	if (!l->lines) {
+		log_warn("a reader of a log is cut by the restart", "container=%.12s", l->id);
+		exchange_abort(r->x);
+		request_free(r);
+		return;
+	}
+	exchange_on_carry(r->x, carry, l);
 	reply_begin(r, r->version < 42 ? NULL : l->tty ? "application/vnd.docker.raw-stream"
 						       : "application/vnd.docker.multiplexed-stream");
 	queue_pump(l);
@@ -292,7 +317,7 @@ void container_logs(struct request *r)
 	if (request_flag(r, "details"))
 		l->q.details = l->details = details_of(c);
 	l->tty = c->tty;
-	if (!cloud_log_wanted(c))
+	if (exchange_carried(r->x) || !cloud_log_wanted(c))
 		serve(l, c);
 	else if (!(l->history = cloud_log_open(r->g, c, &l->q, l->follow, &history_ops, l, &err)))
 		reply_err(r, &err);

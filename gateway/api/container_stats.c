@@ -179,6 +179,30 @@ static void begin(struct stats *s, struct container *c)
 		idle(s);
 }
 
+/* The next image asks the agent anew; the sample before makes its first line complete. */
+static bool carry(struct exchange *x, void *ctx, struct pack *p)
+{
+	const struct stats *s = ((struct request *)ctx)->state;
+	char *before;
+
+	if (s->over)
+		return false;
+	if (p) {
+		before = s->before ? json_dumps(s->before, JSON_COMPACT) : NULL;
+		pack_str(p, before);
+		free(before);
+	}
+	return true;
+}
+
+static void carried(struct stats *s)
+{
+	struct unpack *u = exchange_carried(s->r->x);
+	AUTO_FREE char *before = u ? unpack_str(u) : NULL;
+
+	s->before = before ? json_loads(before, 0, NULL) : NULL;
+}
+
 /* ---- the request --------------------------------------------------------------------------------- */
 
 void container_stats(struct request *r)
@@ -201,7 +225,10 @@ void container_stats(struct request *r)
 	buf_init(&s->line, SAMPLE_MAX);
 	r->state = s;
 	r->release = release;
-	if (s->mode == STREAM)
+	if (s->mode == STREAM) {
 		reply_begin(r, NULL);
+		carried(s);
+		exchange_on_carry(r->x, carry, r);
+	}
 	begin(s, c);
 }

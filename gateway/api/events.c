@@ -119,6 +119,12 @@ static void send_history(struct watching *w, int64_t since_ns, int64_t until_ns)
 	}
 }
 
+/* What there was is written; what comes is told by the next image. */
+static bool carry(struct exchange *x, void *ctx, struct pack *p)
+{
+	return !((struct watching *)((struct request *)ctx)->state)->too_slow;
+}
+
 void events_get(struct request *r)
 {
 	struct watching *w = xcalloc(1, sizeof(*w));
@@ -144,7 +150,7 @@ void events_get(struct request *r)
 		return;
 	}
 	reply_begin(r, type);
-	if (since)
+	if (since && !exchange_carried(r->x))
 		send_history(w, since_ns, until_ns);
 	if (until && until_ns <= now) {
 		reply_end(r);
@@ -153,4 +159,5 @@ void events_get(struct request *r)
 	if (until)
 		w->until = timer_start(r->g->loop, (uint64_t)((until_ns - now) / 1000000 + 1), until_reached, w);
 	w->watch = events_watch(r->g->events, on_event, w);
+	exchange_on_carry(r->x, carry, r);
 }

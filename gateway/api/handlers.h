@@ -40,7 +40,7 @@ request_handler container_archive, container_export, container_put_archive, cont
 /* exec.c */
 request_handler exec_create, exec_start, exec_inspect, exec_resize;
 /* admin.c */
-request_handler admin_health, admin_agents, admin_cut;
+request_handler admin_health, admin_agents, admin_cut, admin_restart;
 
 /* orphans.c */
 request_handler orphan_list, orphan_remove, orphan_adopt;

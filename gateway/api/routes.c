@@ -92,6 +92,7 @@ static const struct route {
 	{"GET", "/internal/v1/healthz", admin_health},
 	{"GET", "/internal/v1/agents", admin_agents},
 	{"POST", "/internal/v1/agents/*/cut", admin_cut},
+	{"POST", "/internal/v1/restart", admin_restart},
 	{"GET", "/internal/v1/orphans", orphan_list},
 	{"DELETE", "/internal/v1/orphans/*", orphan_remove},
 	{"POST", "/internal/v1/orphans/*/adopt", orphan_adopt},

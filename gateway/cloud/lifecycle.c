@@ -110,6 +110,11 @@ void waits_finish(struct lifecycle_wait **list, const struct err *err)
 	}
 }
 
+bool lifecycle_waits(const struct lifecycle_wait *w)
+{
+	return w && w->list;
+}
+
 void lifecycle_forget(struct lifecycle_wait *w)
 {
 	if (!w)

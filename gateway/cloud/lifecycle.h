@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/pack.h"
 
 struct gateway;
 struct container;
@@ -38,6 +39,13 @@ struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c
 /* ERR_CONFLICT if it is paused already or cannot be; unpausing what is not paused is ERR_SYSTEM, as in dockerd. */
 struct lifecycle_wait *lifecycle_pause(struct lifecycle *l, struct container *c, bool pause, lifecycle_cb *cb, void *ctx, struct err *err);
 void lifecycle_forget(struct lifecycle_wait *w); /* NULL is fine */
+/* For the process image that takes over. busy: something is under way that could not go on there, and in why what.
+ * Else starts wait for their agents and stops for their ends: callers who ask for the same again there join them, if
+ * they have not been told already (waits). restore: before lifecycle_recover. */
+bool lifecycle_busy(const struct lifecycle *l, char *why, size_t cap);
+bool lifecycle_waits(const struct lifecycle_wait *w);
+void lifecycle_save(const struct lifecycle *l, struct pack *p);
+void lifecycle_restore(struct lifecycle *l, struct unpack *u);
 /* The restart policy in host_config has been changed. */
 void lifecycle_policy_changed(struct lifecycle *l, struct container *c);
 /* Deliver a signal now. ERR_CONFLICT if not running. It is a stop by hand, so the restart policy may end;

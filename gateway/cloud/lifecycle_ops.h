@@ -11,6 +11,7 @@
 #include <uthash.h>
 
 #include "base/err.h"
+#include "base/pack.h"
 #include "base/token.h"
 #include "cloud/lifecycle.h"
 
@@ -60,6 +61,7 @@ struct lifecycle_wait **start_waits(struct start *st);
 void start_agent_up(struct start *st, struct container *c);
 void start_agent_lost(struct start *st);
 void start_abort(struct start *st, const char *sentence);
+bool start_is_waiting(const struct start *st);                  /* for the agent's call, and start_resume would do the same */
 void start_main_exited(struct start *st, struct container *c, const struct exit_status *status);
 
 /* stop.c */
@@ -67,6 +69,9 @@ int stop_begin(struct slot *s, struct container *c, int signal, int timeout_s, s
 struct lifecycle_wait **stop_waits(struct stop *st);
 void stop_end(struct stop *st, const struct err *err);
 void stop_end_soon(struct stop *st);                            /* well, from the loop */
+bool stop_is_waiting(const struct stop *st);                    /* for the end or a deadline */
+void stop_save(const struct stop *st, struct pack *p);
+void stop_restore(struct slot *s, struct unpack *u);
 int signal_number_of(const struct container *c);               /* StopSignal */
 void cancel_execution(struct slot *s, struct container *c);
 
@@ -96,6 +101,7 @@ void take_up(struct lifecycle *l, struct container *c);
 
 /* recover.c */
 void recovery_end(struct lifecycle *l);
+bool recovery_is_over(const struct lifecycle *l);              /* nothing is being adopted */
 
 /* watch.c */
 void watch_begin(struct slot *s, uint64_t first_ms);           /* first look after so long */

@@ -259,6 +259,11 @@ void lifecycle_recover(struct lifecycle *l, void (*ready)(void *ctx), void *ctx)
 	r->timer = timer_start(l->g->loop, 0, begin, r);
 }
 
+bool recovery_is_over(const struct lifecycle *l)
+{
+	return l->recovery && !l->recovery->ready && !l->recovery->jobs;
+}
+
 void recovery_end(struct lifecycle *l)
 {
 	struct recovery *r = l->recovery;

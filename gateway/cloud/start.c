@@ -594,6 +594,11 @@ int start_begin(struct slot *s, struct container *c, struct err *err)
 	return 0;
 }
 
+bool start_is_waiting(const struct start *st)
+{
+	return st->step == AWAIT_AGENT && !st->leaving && !st->finished && !st->joined && !st->call;
+}
+
 /* The gateway was killed during a start. With an execution we wait for its agent as before; without
  * one we cannot know how far we came, and begin again from nothing. */
 void start_resume(struct slot *s, struct container *c)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agents/tunnel.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
@@ -16,9 +17,14 @@
 #define KILL_GRACE_MS 10000     /* from SIGKILL to cancelling the execution */
 #define CANCEL_GRACE_MS 30000   /* from cancelling to giving up */
 
+/* What comes when the timer fires. */
+enum stop_next { NEXT_NOTHING, NEXT_KILL, NEXT_CANCEL, NEXT_GIVE_UP, NEXT_END };
+
 struct stop {
 	struct slot *slot;
 	struct timer *timer;
+	enum stop_next next;
+	uint64_t due_ms;                /* monotonic */
 	struct lifecycle_wait *waits;
 };
 
@@ -44,6 +50,8 @@ void stop_end(struct stop *st, const struct err *err)
 	slot_release(s);
 }
 
+static void then(struct stop *st, uint64_t ms, enum stop_next next);
+
 static void end_well(void *ctx)
 {
 	struct stop *st = ctx;
@@ -56,7 +64,7 @@ static void end_well(void *ctx)
 void stop_end_soon(struct stop *st)
 {
 	timer_cancel(&st->timer);
-	st->timer = timer_start(st->slot->l->g->loop, 0, end_well, st);
+	then(st, 0, NEXT_END);
 }
 
 int signal_number_of(const struct container *c)
@@ -109,7 +117,7 @@ static void cancel_it(void *ctx)
 	struct stop *st = ctx;
 	struct container *c = slot_container(st->slot);
 
-	st->timer = timer_start(st->slot->l->g->loop, CANCEL_GRACE_MS, give_up, st);
+	then(st, CANCEL_GRACE_MS, NEXT_GIVE_UP);
 	if (c)
 		cancel_execution(st->slot, c);
 }
@@ -124,7 +132,18 @@ static void kill_it(void *ctx)
 	if (!c || lifecycle_kill(st->slot->l, c, 9, &err) < 0)
 		cancel_it(st);
 	else
-		st->timer = timer_start(st->slot->l->g->loop, KILL_GRACE_MS, cancel_it, st);
+		then(st, KILL_GRACE_MS, NEXT_CANCEL);
+}
+
+static void then(struct stop *st, uint64_t ms, enum stop_next next)
+{
+	static void (*const steps[])(void *ctx) = {
+		[NEXT_KILL] = kill_it, [NEXT_CANCEL] = cancel_it, [NEXT_GIVE_UP] = give_up, [NEXT_END] = end_well,
+	};
+
+	st->next = next;
+	st->due_ms = clock_mono_ms() + ms;
+	st->timer = timer_start(st->slot->l->g->loop, ms, steps[next], st);
 }
 
 int stop_begin(struct slot *s, struct container *c, int signal, int timeout_s, struct err *err)
@@ -144,6 +163,35 @@ int stop_begin(struct slot *s, struct container *c, int signal, int timeout_s, s
 	else if (lifecycle_kill(s->l, c, signal ? signal : signal_number_of(c), err) < 0)
 		cancel_it(st);
 	else if (timeout_s >= 0 && !st->timer)
-		st->timer = timer_start(s->l->g->loop, (uint64_t)timeout_s * 1000, kill_it, st);
+		then(st, (uint64_t)timeout_s * 1000, NEXT_KILL);
 	return 0;
+}
+
+/* ---- another process image ----------------------------------------------------------------------------- */
+
+bool stop_is_waiting(const struct stop *st)
+{
+	return st->next != NEXT_END && !st->slot->start && !st->slot->again;
+}
+
+void stop_save(const struct stop *st, struct pack *p)
+{
+	pack_num(p, st->timer ? st->next : NEXT_NOTHING);
+	pack_num(p, st->due_ms);
+}
+
+/* The clock is the machine's: what was due meanwhile is due now. */
+void stop_restore(struct slot *s, struct unpack *u)
+{
+	enum stop_next next = (enum stop_next)unpack_num(u);
+	uint64_t due_ms = unpack_num(u), now = clock_mono_ms();
+	struct stop *st;
+
+	if (u->bad || s->stop || next >= NEXT_END)
+		return;
+	st = xcalloc(1, sizeof(*st));
+	st->slot = s;
+	s->stop = st;
+	if (next != NEXT_NOTHING)
+		then(st, due_ms > now ? due_ms - now : 0, next);
 }

@@ -116,6 +116,28 @@ void events_unwatch(struct events_watch *w)
 	free(w);
 }
 
+void events_save(const struct events *e, struct pack *p)
+{
+	pack_num(p, events_history(e));
+	for (size_t i = 0; i < events_history(e); i++) {
+		char *text = json_dumps(events_history_at(e, i), JSON_COMPACT);
+
+		pack_str(p, text);
+		free(text);
+	}
+}
+
+void events_restore(struct events *e, struct unpack *u)
+{
+	for (uint64_t n = unpack_num(u); n && !u->bad; n--) {
+		AUTO_FREE char *text = unpack_str(u);
+		json_t *event = text ? json_loads(text, 0, NULL) : NULL;
+
+		if (event)
+			e->ring[e->emitted++ % EVENTS_HISTORY] = event;
+	}
+}
+
 size_t events_history(const struct events *e)
 {
 	return e->emitted < EVENTS_HISTORY ? (size_t)e->emitted : EVENTS_HISTORY;

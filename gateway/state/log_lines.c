@@ -252,3 +252,56 @@ int log_lines_next(struct log_lines *c, bool final, uint8_t *ret_tag, const uint
 		lines_rest(c);
 	return r;
 }
+
+/* ---- another process image ------------------------------------------------------------------------- */
+
+/* A count is soon over, and nothing of it has been shown. */
+bool log_lines_can_save(const struct log_lines *c)
+{
+	return c->phase != COUNTING;
+}
+
+void log_lines_save(const struct log_lines *c, struct pack *p)
+{
+	log_cursor_save(c->cursor, c->n, p);
+	pack_num(p, c->phase == DONE);
+	pack_num(p, c->skip);
+	pack_num(p, c->flush);
+	for (int i = 0; i < 2; i++) {
+		pack_bytes(p, c->line[i].mem, c->line[i].mem ? c->line[i].n : 0);
+		pack_num(p, (uint64_t)c->line[i].time_ns);
+		pack_num(p, c->line[i].begun);
+	}
+}
+
+static void restore_line(struct line *line, struct unpack *u)
+{
+	size_t n;
+	const uint8_t *kept = unpack_bytes(u, &n);
+
+	line->time_ns = (int64_t)unpack_num(u);
+	line->begun = unpack_num(u);
+	u->bad |= n > LOG_LINE_MAX;
+	if (u->bad || !n)
+		return;
+	line->mem = xmalloc(LOG_LINE_MAX);
+	memcpy(line->mem, kept, n);
+	line->n = n;
+}
+
+struct log_lines *log_lines_restore(struct log *l, const struct log_query *q, struct unpack *u)
+{
+	struct log_lines *c = log_lines_new(l, q);
+
+	log_cursor_free(c->cursor);
+	c->cursor = log_cursor_restore(l, u);
+	c->phase = unpack_num(u) ? DONE : READING;
+	c->skip = unpack_num(u);
+	c->flush = (unsigned)unpack_num(u) & 3;
+	for (int i = 0; i < 2; i++)
+		restore_line(&c->line[i], u);
+	if (!u->bad)
+		return c;
+	log_lines_free(c);
+	return NULL;
+}

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/pack.h"
 
 #define LOG_BOOT_ID_LEN 16
 #define LOG_READ_SLICE (256 * 1024)
@@ -69,6 +70,11 @@ int log_cursor_next(struct log_cursor *c, uint8_t *ret_tag, int64_t *ret_time_ns
  * cursor; NULL ends it. */
 void log_cursor_follow(struct log_cursor *c, void (*wake)(void *ctx), void *ctx);
 void log_cursor_free(struct log_cursor *c);
+/* Where it stands, for the process image that takes over; unread: so many bytes of the last piece are to be given once
+ * more. NULL when the bytes make no sense. */
+void log_cursor_save(const struct log_cursor *c, size_t unread, struct pack *p);
+struct log_cursor *log_cursor_restore(struct log *l, struct unpack *u);
+void log_cursor_unread(struct log_cursor *c, size_t n); /* give the last n bytes of the last piece again */
 
 /* Line cursor, for docker logs: whole lines per stream, as dockerd's json-file driver splits them; what
  * it would store as one entry (a line, or LOG_LINE_MAX bytes of a longer one) counts as a line for tail
@@ -89,5 +95,9 @@ int log_lines_next(struct log_lines *c, bool final, uint8_t *ret_tag, const uint
 		   struct err *err);
 void log_lines_follow(struct log_lines *c, void (*wake)(void *ctx), void *ctx);
 void log_lines_free(struct log_lines *c);
+/* As with the raw cursor; q is the same again. */
+bool log_lines_can_save(const struct log_lines *c);
+void log_lines_save(const struct log_lines *c, struct pack *p);
+struct log_lines *log_lines_restore(struct log *l, const struct log_query *q, struct unpack *u);
 
 #endif

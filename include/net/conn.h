@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "base/err.h"
+#include "base/pack.h"
 #include "net/tls.h"
 
 enum {
@@ -60,6 +61,7 @@ size_t socket_queue(int fd);                /* bytes written that the peer's ker
 void socket_give_up_after(int fd, unsigned ms); /* TCP: bytes unconfirmed for so long end the connection */
 uv_loop_t *conn_loop(const struct conn *c);
 bool conn_is_open(const struct conn *c);
+bool conn_is_plain(const struct conn *c);              /* no TLS: its fd is all there is to it */
 
 /* Stop and free, after this loop round; no callback runs from here on. NULL is fine. */
 void conn_close(struct conn *c);
@@ -68,6 +70,12 @@ void conn_close(struct conn *c);
 int listen_tcp(const char *host, uint16_t port, bool freebind, struct err *err);
 int listen_unix(const char *path, mode_t mode, struct err *err); /* replaces a stale socket only */
 uint16_t listen_port(int fd); /* the port the kernel chose */
+
+/* All sockets of the two above, for the process image that takes over. After listen_restore they give out the
+ * inherited one where there is one; in the end those that nobody wants any more are closed. */
+void listen_save(struct pack *p);
+void listen_restore(struct unpack *u);
+void listen_close_unwanted(void);
 
 /* Call cb with every accepted, non-blocking, CLOEXEC fd. Out of descriptors: logs once, backs off
  * 100 ms, goes on. */

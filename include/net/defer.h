@@ -3,9 +3,13 @@
 #ifndef NET_DEFER_H
 #define NET_DEFER_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 void loop_defer(uv_loop_t *loop, void (*fn)(void *), void *p);
+/* Run what is deferred now, and what that defers, at most so many rounds. True: nothing is left. Not from a deferred
+ * function. */
+bool loop_defer_flush(uv_loop_t *loop, int rounds);
 /* A one-shot timer that frees itself. Cancel with timer_cancel before it fires. */
 struct timer;
 struct timer *timer_start(uv_loop_t *loop, uint64_t ms, void (*fn)(void *), void *p);

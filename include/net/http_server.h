@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/pack.h"
 #include "net/conn.h"
 #include "net/tls.h"
 
@@ -45,6 +46,21 @@ int http_server_accept(struct http_server *s, int fd, struct tls *tls, struct er
 size_t http_server_connections(const struct http_server *s);
 void http_server_stop_listening(struct http_server *s);
 void http_server_free(struct http_server *s); /* cuts what is left; on_close is called for each */
+
+/* For the process image that takes over (gateway/handover.h). hold: no request is begun any more, nor one more byte
+ * read of a client that is between two. busy: exchanges under way that could not be carried, and in why what the first
+ * is. save: every plain connection, its exchange if it can be carried. restore: in an image that listens already;
+ * carried exchanges reach the handler once more. How many connections it has taken. */
+void http_server_hold(struct http_server *s, bool hold);
+size_t http_server_busy(const struct http_server *s, char *why, size_t cap);
+void http_server_save(const struct http_server *s, struct pack *p);
+size_t http_server_restore(struct http_server *s, struct unpack *u);
+/* Whoever takes over can go on with this exchange. p NULL: only say whether that is so at this moment. An exchange
+ * whose answer has begun goes on behind what was written; its body has been consumed, and is not there again. */
+typedef bool exchange_carry(struct exchange *x, void *ctx, struct pack *p);
+void exchange_on_carry(struct exchange *x, exchange_carry *fn, void *ctx);
+/* What the former image's exchange_carry has packed; NULL: this exchange is new. Gone after the handler's return. */
+struct unpack *exchange_carried(struct exchange *x);
 
 /* The request. Strings live as long as the exchange. */
 const char *exchange_method(const struct exchange *x);

@@ -12,6 +12,7 @@
 
 struct client {
 	const char *host; /* borrowed */
+	long timeout_ms;  /* for the whole request; 0 = 30 s */
 };
 
 /* 0 and the JSON of a 2xx answer in *ret (new reference; JSON null when the body is empty), or -1 with

@@ -975,6 +975,11 @@ bool conn_is_open(const struct conn *c)
 	return c->state == OPEN;
 }
 
+bool conn_is_plain(const struct conn *c)
+{
+	return !c->tls;
+}
+
 void conn_close(struct conn *c)
 {
 	if (!c)

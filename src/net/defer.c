@@ -99,6 +99,15 @@ void loop_defer(uv_loop_t *loop, void (*fn)(void *), void *p)
 	queue_push(q, (struct deferred){fn, p});
 }
 
+bool loop_defer_flush(uv_loop_t *loop, int rounds)
+{
+	struct defer_queue *q = queue_of(loop, 0);
+
+	for (; q && q->head < q->tail && rounds > 0; rounds--)
+		queue_run(q);
+	return !q || q->head == q->tail;
+}
+
 static void queue_closed(uv_handle_t *h)
 {
 	struct defer_queue *q = h->data;

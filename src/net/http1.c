@@ -329,6 +329,17 @@ const char *http1_header(const struct http1 *h, const char *name)
 	return NULL;
 }
 
+bool http1_header_at(const struct http1 *h, size_t i, const char **ret_name, const char **ret_value)
+{
+	const char *text = (const char *)buf_head(&h->text);
+
+	if (i >= h->n_headers)
+		return false;
+	*ret_name = text + h->headers[i].name;
+	*ret_value = text + h->headers[i].value;
+	return true;
+}
+
 bool http1_header_has_token(const struct http1 *h, const char *name, const char *token)
 {
 	const char *text = (const char *)buf_head(&h->text);

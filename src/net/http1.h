@@ -40,6 +40,7 @@ const char *http1_target(const struct http1 *h);     /* as sent */
 char *http1_target_mutable(struct http1 *h);         /* the same, for cutting at '?' */
 int http1_status(const struct http1 *h);             /* of a response */
 const char *http1_header(const struct http1 *h, const char *name); /* first; any case; or NULL */
+bool http1_header_at(const struct http1 *h, size_t i, const char **ret_name, const char **ret_value); /* in lower case */
 bool http1_header_has_token(const struct http1 *h, const char *name, const char *token);
 bool http1_is_1_0(const struct http1 *h);
 bool http1_keep_alive(const struct http1 *h);

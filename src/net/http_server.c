@@ -20,80 +20,13 @@
 #include <utlist.h>
 
 #include "base/mem.h"
-#include "http1.h"
-#include "net/defer.h"
+#include "http_server_state.h"
 
-#define READ_BYTES_PER_EVENT (64 * 1024)
 #define DROP_BODY_MAX (1024 * 1024)
 #define OUT_MAX (1024UL * 1024 * 1024) /* what our own code may queue: a bound against its bugs */
 #define LINGER_MS 2000
 #define HEAD_MAX 2048                   /* of an answer, without the extra headers */
 #define EXTRA_MAX (256 * 1024)
-
-enum phase { HEAD, BODY, DONE, LINGER, DEAD };
-
-struct client {
-	struct client *prev, *next; /* in the server's list */
-	struct http_server *server;
-	struct conn *conn;          /* ours; NULL once hijacked or closed */
-	struct http1 *parser;
-	struct exchange *x;         /* the exchange that is not ended, or NULL */
-	enum phase phase;
-	bool eof;                   /* nothing more will come */
-	bool close_after;           /* no other request after this answer */
-	bool head_timed;            /* the deadline is the head's already */
-	bool parser_stopped;        /* at an event; it may find another one without more bytes */
-	bool shut;                  /* LINGER: our half is closed */
-	bool in_feed, pump_deferred, broken;
-	const char *view;           /* in_feed: the bytes to parse, of the scratch buffer or of in */
-	size_t view_len;
-	struct buf in;              /* read, but not to be parsed yet */
-	struct buf out;             /* answered, but not in the kernel yet */
-	size_t dropped;             /* bytes of a body nobody asked for */
-	struct timer *timer;
-	uint64_t timer_at, deadline; /* loop clock; 0 = none. The timer may come early: looks again */
-};
-
-enum body_mode { HOLD, COLLECT, STREAM }; /* HOLD: nobody has asked for it yet */
-
-struct exchange {
-	struct client *client;
-	const char *path, *query;
-	bool head_request, http_1_0;
-	bool owes_continue;   /* the client waits for 100 Continue */
-	bool begun, bodyless, chunked, congested, lost;
-	enum body_mode mode;
-	bool body_paused, end_told;
-	exchange_body_cb *collected;
-	struct exchange_body_ops ops;
-	void *body_ctx;
-	struct buf body;      /* COLLECT; one byte more than max_bytes for the NUL */
-	void (*on_close)(struct exchange *x, void *ctx);
-	void *close_ctx;
-	void (*on_drain)(struct exchange *x, void *ctx);
-	void *drain_ctx;
-	void *user;
-	struct buf extra;     /* headers added by the owner, as text */
-};
-
-struct listening {
-	struct listening *next;
-	struct http_server *server;
-	struct listener *listener;
-	struct tls *tls; /* referenced, or NULL */
-};
-
-struct http_server {
-	uv_loop_t *loop;
-	struct http_server_options opt;
-	char *server_name; /* ours */
-	http_handler *handler;
-	void *ctx;
-	struct listening *listening;
-	struct client *clients;
-	size_t n_clients;
-	char scratch[READ_BYTES_PER_EVENT]; /* one for all: what stays unparsed is copied */
-};
 
 static void client_close(struct client *c);
 
@@ -207,14 +140,20 @@ static void client_broken(struct client *c)
 
 /* ---- sending ---- */
 
-static void client_want(struct client *c)
+/* Between two requests, and the next one is not to begin. */
+static bool is_held(const struct client *c)
+{
+	return c->server->held && !c->x && c->phase == HEAD && !http1_started(c->parser);
+}
+
+void server_client_want(struct client *c)
 {
 	unsigned want = 0;
 
 	if (c->phase == DEAD || c->broken)
 		return;
 	/* Also behind a complete request: one buffer of the next one, or the EOF. */
-	if (!c->eof && c->in.len == 0 && !(c->x && c->x->body_paused))
+	if (!c->eof && !is_held(c) && c->in.len == 0 && !(c->x && c->x->body_paused))
 		want |= CONN_READ;
 	if (c->out.len || (c->phase == LINGER && !c->shut))
 		want |= CONN_WRITE;
@@ -245,7 +184,7 @@ static void client_send(struct client *c, struct iovec *iov, int n)
 	}
 	if (was_empty && c->out.len) {
 		set_deadline(c, c->server->opt.write_stall_ms);
-		client_want(c);
+		server_client_want(c);
 	}
 }
 
@@ -401,6 +340,12 @@ static void begin_exchange(struct client *c)
 	x->owes_continue = http1_has_body(c->parser) && !x->http_1_0 &&
 			   http1_header(c->parser, "expect");
 	buf_init(&x->extra, EXTRA_MAX);
+	x->carried = c->server->carried;
+	if (x->carried) {
+		x->resumed = x->begun = c->server->carried_answer & ANSWER_BEGUN;
+		x->bodyless = c->server->carried_answer & ANSWER_BODYLESS;
+		x->chunked = c->server->carried_answer & ANSWER_CHUNKED;
+	}
 	c->server->handler(x, c->server->ctx);
 }
 
@@ -457,7 +402,7 @@ static void bad_message(struct client *c, int status, const char *why)
 /* May the parser see what there is? */
 static bool may_parse(const struct client *c)
 {
-	if ((c->view_len == 0 && !c->parser_stopped) || (c->phase != HEAD && c->phase != BODY))
+	if ((c->view_len == 0 && !c->parser_stopped) || (c->phase != HEAD && c->phase != BODY) || is_held(c))
 		return false;
 	return !c->x || (c->x->mode != HOLD && !c->x->body_paused);
 }
@@ -534,7 +479,7 @@ static bool feed_step(struct client *c)
 }
 
 /* Go on as far as it goes: with the n bytes at p, or with what was kept when p is NULL. */
-static void client_feed(struct client *c, const char *p, size_t n)
+void server_client_feed(struct client *c, const char *p, size_t n)
 {
 	bool kept = !p;
 
@@ -553,7 +498,7 @@ static void client_feed(struct client *c, const char *p, size_t n)
 		buf_consume(&c->in, c->in.len - (c->phase == LINGER ? 0 : c->view_len));
 	else
 		buf_append(&c->in, c->view, c->view_len);
-	client_want(c);
+	server_client_want(c);
 }
 
 static void pump(void *p)
@@ -562,7 +507,7 @@ static void pump(void *p)
 
 	c->pump_deferred = false;
 	if (c->phase != DEAD)
-		client_feed(c, NULL, 0);
+		server_client_feed(c, NULL, 0);
 }
 
 /* Something has changed inside an exchange_* call: go on from the loop. */
@@ -591,10 +536,10 @@ static void on_readable(struct client *c)
 	if (c->phase == LINGER) {
 		client_linger(c);
 		if (c->phase != DEAD)
-			client_want(c);
+			server_client_want(c);
 		return;
 	}
-	client_feed(c, n ? s->scratch : NULL, (size_t)n);
+	server_client_feed(c, n ? s->scratch : NULL, (size_t)n);
 }
 
 static void on_writable(struct client *c)
@@ -620,9 +565,9 @@ static void on_writable(struct client *c)
 			x->on_drain(x, x->drain_ctx);
 	}
 	if (c->phase < LINGER && !c->x && !c->out.len)
-		client_feed(c, NULL, 0);
+		server_client_feed(c, NULL, 0);
 	else if (c->phase != DEAD)
-		client_want(c);
+		server_client_want(c);
 }
 
 static void on_conn(struct conn *conn, void *ctx, unsigned events)
@@ -664,19 +609,14 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_server_op
 	return s;
 }
 
-int http_server_accept(struct http_server *s, int fd, struct tls *tls, struct err *err)
+struct client *server_client_new(struct http_server *s, int fd, struct tls *tls, struct err *err)
 {
-	struct client *c;
+	struct client *c = xcalloc(1, sizeof(*c));
 
-	if (s->n_clients >= s->opt.max_connections) {
-		close(fd);
-		return err_set(err, ERR_LIMIT, "too many connections (%zu)", s->n_clients);
-	}
-	c = xcalloc(1, sizeof(*c));
 	c->conn = conn_adopt(s->loop, fd, tls, s->opt.head_timeout_ms, on_conn, c, err);
 	if (!c->conn) {
 		free(c);
-		return -1;
+		return NULL;
 	}
 	c->server = s;
 	c->parser = http1_new_request(s->opt.max_header_bytes);
@@ -686,7 +626,21 @@ int http_server_accept(struct http_server *s, int fd, struct tls *tls, struct er
 	if (++s->n_clients == s->opt.max_connections)
 		pause_listening(s, true);
 	set_deadline(c, s->opt.idle_timeout_ms);
-	client_want(c);
+	return c;
+}
+
+int http_server_accept(struct http_server *s, int fd, struct tls *tls, struct err *err)
+{
+	struct client *c;
+
+	if (s->n_clients >= s->opt.max_connections) {
+		close(fd);
+		return err_set(err, ERR_LIMIT, "too many connections (%zu)", s->n_clients);
+	}
+	c = server_client_new(s, fd, tls, err);
+	if (!c)
+		return -1;
+	server_client_want(c);
 	return 0;
 }
 
@@ -711,6 +665,18 @@ int http_server_listen(struct http_server *s, int fd, struct tls *tls, struct er
 	listener_pause(l->listener, s->n_clients >= s->opt.max_connections);
 	LL_APPEND(s->listening, l);
 	return 0;
+}
+
+void http_server_hold(struct http_server *s, bool hold)
+{
+	struct client *c;
+
+	s->held = hold;
+	DL_FOREACH(s->clients, c) {
+		server_client_want(c);
+		if (!hold)
+			client_pump(c);
+	}
 }
 
 size_t http_server_connections(const struct http_server *s)
@@ -795,6 +761,17 @@ void exchange_on_close(struct exchange *x, void (*fn)(struct exchange *x, void *
 	x->close_ctx = ctx;
 }
 
+void exchange_on_carry(struct exchange *x, exchange_carry *fn, void *ctx)
+{
+	x->carry = fn;
+	x->carry_ctx = ctx;
+}
+
+struct unpack *exchange_carried(struct exchange *x)
+{
+	return x->carried;
+}
+
 /* ---- exchange: the body ---- */
 
 static void ask_for_body(struct exchange *x, enum body_mode mode)
@@ -831,7 +808,7 @@ void exchange_stream_body(struct exchange *x, const struct exchange_body_ops *op
 void exchange_pause_body(struct exchange *x)
 {
 	x->body_paused = true;
-	client_want(x->client);
+	server_client_want(x->client);
 }
 
 void exchange_resume_body(struct exchange *x)
@@ -896,6 +873,8 @@ void exchange_begin(struct exchange *x, int status, const char *content_type)
 {
 	enum framing framing;
 
+	if (x->resumed) /* the client has the head */
+		return;
 	assert(!x->begun);
 	x->begun = true;
 	x->bodyless = !has_body(x, status);

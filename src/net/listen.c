@@ -1,5 +1,7 @@
 /* listen - the listening half of net/conn.h: sockets to listen on, and accepting from them.
  *
+ * Every listening socket is known here by what was asked for, so that a process image that takes over finds the
+ * ones it inherited and nobody is refused in between (listen_save, listen_restore).
  * A listener owns its fd and poll handle. Out of descriptors it rests a moment instead of spinning
  * on a queue that it cannot empty; paused by its owner it leaves the queue to the kernel. */
 #include <errno.h>
@@ -10,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <utlist.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -20,6 +23,111 @@
 #define ACCEPTS_PER_EVENT 64
 #define ACCEPT_BACKOFF_MS 100
 
+/* ---- sockets that outlive a process image ---------------------------------------------------------- */
+
+struct known {
+	char *host;        /* of TCP, "" for every address; or the unix socket's path */
+	int asked, port;   /* TCP: the port asked for (0: any) and the one it is; -1: unix */
+	int fd;            /* borrowed; ours while inherited */
+	ino_t ino;         /* a number that was used again is another socket */
+	bool inherited;    /* and nobody has asked for it yet */
+	struct known *next;
+};
+static struct known *all; /* of the process: descriptors are its */
+
+static bool still_listens(const struct known *k)
+{
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+	struct stat st;
+
+	return fstat(k->fd, &st) == 0 && st.st_ino == k->ino &&
+	       getsockopt(k->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
+}
+
+static void forget(struct known *k)
+{
+	LL_DELETE(all, k);
+	free(k->host);
+	free(k);
+}
+
+static void remember(int fd, const char *host, int asked, bool inherited)
+{
+	struct known *k = xcalloc(1, sizeof(*k)), *old, *next;
+	struct stat st = {0};
+
+	LL_FOREACH_SAFE(all, old, next)
+		if (!still_listens(old))
+			forget(old);
+	fstat(fd, &st);
+	k->host = xstrdup(host);
+	k->asked = asked;
+	k->port = asked < 0 ? -1 : listen_port(fd);
+	k->fd = fd;
+	k->ino = st.st_ino;
+	k->inherited = inherited;
+	LL_APPEND(all, k);
+}
+
+/* -1: there is none. */
+static int inherit(const char *host, int asked)
+{
+	struct known *k;
+
+	LL_FOREACH(all, k) {
+		if (!k->inherited || strcmp(k->host, host) != 0 || (k->asked != asked && k->port != asked))
+			continue;
+		k->inherited = false;
+		return k->fd;
+	}
+	return -1;
+}
+
+void listen_save(struct pack *p)
+{
+	struct known *k, *next;
+	size_t n;
+
+	LL_FOREACH_SAFE(all, k, next)
+		if (!still_listens(k))
+			forget(k);
+	LL_COUNT(all, k, n);
+	pack_num(p, n);
+	LL_FOREACH(all, k) {
+		pack_str(p, k->host);
+		pack_num(p, (uint64_t)(k->asked + 1));
+		pack_fd(p, k->fd);
+	}
+}
+
+void listen_restore(struct unpack *u)
+{
+	for (uint64_t n = unpack_num(u); n && !u->bad; n--) {
+		AUTO_FREE char *host = unpack_str(u);
+		int asked = (int)unpack_num(u) - 1, fd = unpack_fd(u);
+
+		if (host && fd >= 0)
+			remember(fd, host, asked, true);
+	}
+}
+
+void listen_close_unwanted(void)
+{
+	struct known *k, *next;
+
+	LL_FOREACH_SAFE(all, k, next) {
+		if (!k->inherited)
+			continue;
+		log_info("no longer listening", "addr=%s port=%d", k->host, k->port);
+		if (k->port < 0)
+			unlink(k->host);
+		close(k->fd);
+		forget(k);
+	}
+}
+
+/* ---- new ones -------------------------------------------------------------------------------------- */
 
 static int bind_and_listen(int fd, const struct sockaddr *sa, socklen_t len)
 {
@@ -50,8 +158,10 @@ int listen_tcp(const char *host, uint16_t port, bool freebind, struct err *err)
 	struct addrinfo *list;
 	bool any = !host || !*host || strcmp(host, "*") == 0;
 	char service[8];
-	int rc, fd = -1, errnum = 0;
+	int rc, fd = inherit(any ? "" : host, port), errnum = 0;
 
+	if (fd >= 0)
+		return fd;
 	snprintf(service, sizeof(service), "%u", port);
 	/* "::" takes IPv4 as well; where there is no IPv6, the second turn finds 0.0.0.0. */
 	for (int turn = 0; fd < 0 && turn < (any ? 2 : 1); turn++) {
@@ -71,6 +181,7 @@ int listen_tcp(const char *host, uint16_t port, bool freebind, struct err *err)
 	}
 	if (fd < 0)
 		return err_sys(err, errnum, "listen on %s:%u", any ? "*" : host, port);
+	remember(fd, any ? "" : host, port, false);
 	return fd;
 }
 
@@ -99,7 +210,10 @@ int listen_unix(const char *path, mode_t mode, struct err *err)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	AUTO_CLOSE int fd = -1;
+	struct stat st;
 
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && (fd = inherit(path, -1)) >= 0)
+		return steal_fd(&fd);
 	if (strlen(path) >= sizeof(sun.sun_path))
 		return err_set(err, ERR_INVALID, "listen on %s: the path is too long for a socket",
 			       path);
@@ -111,8 +225,10 @@ int listen_unix(const char *path, mode_t mode, struct err *err)
 	 */
 	if (fd < 0 || fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
 		return err_sys(err, errno, "listen on %s", path);
-	if (chmod(path, mode) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+	if (chmod(path, mode) == 0 && listen(fd, LISTEN_BACKLOG) == 0) {
+		remember(fd, path, -1, false);
 		return steal_fd(&fd);
+	}
 	err_sys(err, errno, "listen on %s", sun.sun_path);
 	unlink(path);
 	return -1;

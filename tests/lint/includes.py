@@ -29,7 +29,7 @@ LAYERS = {
 }
 
 # Files at the top of gateway/ by layer; others there are main's.
-TOP = {"gateway.h": "gateway", "config.h": "gateway", "relay": "gateway/relay",
+TOP = {"gateway.h": "gateway", "config.h": "gateway", "handover.h": "gateway", "relay": "gateway/relay", "relay_state.h": "gateway/relay", "relay_save": "gateway/relay",
        "stdcopy": "gateway/relay", "detach_keys": "gateway/relay", "health": "gateway/relay"}
 
 # header (prefix): the files or folders it is confined to
