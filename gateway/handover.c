@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "agents/registry.h"
@@ -136,7 +137,7 @@ static void fail(struct handover *h, const struct err *err)
 	handover_failed *failed = h->failed;
 	void *ctx = h->ctx;
 
-	log_error("no restart: this one goes on", "reason=\"%s\"", err->msg);
+	log_warn("no restart: this one goes on", "reason=\"%s\"", err->msg);
 	timer_cancel(&h->timer);
 	end_child(h);
 	forget_words(h);
@@ -267,6 +268,7 @@ static int replace(struct handover *h, const struct pack *all, struct err *err)
 	if (file < 0)
 		return -1;
 	ours = xasprintf(TAKEOVER_ENV "=%d", file);
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC); /* curl's sockets are not by themselves */
 	if (pack_keep_fds(all, true) < 0 || fcntl(file, F_SETFD, 0) < 0) {
 		pack_keep_fds(all, false);
 		return err_sys(err, errno, "keep descriptors");

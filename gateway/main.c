@@ -400,10 +400,10 @@ int main(int argc, char **argv)
 		return rc < 0 ? EXIT_USAGE : 0;
 	}
 	log_init("sockerless-gateway", p.config.log_level);
+	takeover_begin(&p.takeover);
 	config_warn_unknown();
 	signal(SIGPIPE, SIG_IGN);
 	p.argv = argv;
-	takeover_begin(&p.takeover);
 	raise_fd_limit();
 	uv_loop_init(&loop);
 	p.g.loop = &loop;

@@ -146,25 +146,23 @@ void log_cursor_unread(struct log_cursor *c, size_t n)
 
 void log_cursor_save(const struct log_cursor *c, size_t unread, struct pack *p)
 {
-	uint8_t head[LOG_HEADER];
-
-	log_header_encode(head, &c->h);
 	pack_num(p, c->pos - unread);
 	pack_num(p, c->record);
 	pack_num(p, c->left + unread);
-	pack_bytes(p, head, sizeof(head));
+	pack_num(p, c->h.tag);
+	pack_num(p, (uint64_t)c->h.time_ns);
 }
 
 struct log_cursor *log_cursor_restore(struct log *l, struct unpack *u)
 {
 	struct log_cursor *c = log_cursor_new(l, LOG_FROM_START);
-	uint8_t head[LOG_HEADER];
 
 	c->pos = unpack_num(u);
 	c->record = unpack_num(u);
 	c->left = (uint32_t)unpack_num(u);
-	unpack_exact(u, head, sizeof(head));
-	if (!u->bad && c->pos <= l->size && log_header_decode(head, &c->h))
+	c->h.tag = (uint8_t)unpack_num(u);
+	c->h.time_ns = (int64_t)unpack_num(u);
+	if (!u->bad && c->pos <= l->size)
 		return c;
 	log_cursor_free(c);
 	u->bad = true;

@@ -30,15 +30,154 @@ t "a restart keeps the process and serves on" same_process
 
 output() {
 	eq "$big" "$(docker exec box cat /tmp/big | { head -c 1000000; restart >&2; cat; } | sum)"
-	eq 7 "$(docker exec box sh -c 'cat /tmp/big; exit 7' | { head -c 1000000; restart >&2; cat; } | sum >"$T/sum"; echo "${PIPESTATUS[0]}")"
-	eq "$big" "$(cat "$T/sum")"
 }
-t "64 MiB of an exec's output and its exit code across a restart" output
+t "64 MiB of an exec's output across a restart" output
+
+exit_code() {
+	local script='head -c 9000000 /tmp/big; echo aside >&2; exit 7'
+	{ "$DOCKER" exec box sh -c "$script" 2>"$T/err" || echo $? >"$T/code"; } | { head -c 1000; restart >&2; cat; } >"$T/out"
+	eq 7 "$(cat "$T/code")"
+	eq "$(docker exec box head -c 9000000 /tmp/big | sum)" "$(sum "$T/out")"
+	eq aside "$(cat "$T/err")"
+}
+t "exit code and stderr behind 9 MB of output across a restart" exit_code
 
 both_ways() {
-	random_file "$T/in" 32
+	random_file "$T/in" 16
 	eq "$(sum "$T/in")" "$({ head -c 9000001 "$T/in"; restart >&2; tail -c +9000002 "$T/in"; } | docker exec -i box cat | sum)"
 }
-t "exec -i: 32 MiB there and back across a restart" both_ways
+t "exec -i: 16 MiB there and back across a restart" both_ways
+
+in_terminal() { timeout -k 5 60 "$PYTHON" "$func_dir/terminal.py" through_restart "$BUILD/bin/sockerlessctl"; }
+t "exec -it in a terminal that is typed into meanwhile" in_terminal
+
+# One container, everybody who may look at it, a restart, its end.
+watched() {
+	docker run -d --name seen busybox sh -c \
+		'i=0; while [ ! -e /tmp/end ]; do i=$((i+1)); echo $i; echo e$i >&2; usleep 2000; done; exit 23' >/dev/null
+	(trap - ERR; exec "$DOCKER" attach seen) >"$T/attached" 2>"$T/attached2" & local attach=$!
+	docker logs -f seen >"$T/logged" 2>"$T/logged2" & local logs=$!
+	docker logs -f --tail 0 -t seen >"$T/stamped" 2>/dev/null & local stamped=$!
+	docker wait seen >"$T/waited" & local waiting=$!
+	docker events --filter container=seen --format '{{.Action}}' >"$T/events" & local events=$!
+	docker stats --format '{{.Name}}' seen >"$T/stats" & local stats=$!
+	until_true 10 grep -q '^50$' "$T/logged"
+	restart
+	docker exec seen true
+	restart
+	docker exec seen touch /tmp/end
+	until_true 10 is_state seen exited
+	status 23 wait $attach
+	wait $logs $stamped $waiting
+	eq 23 "$(cat "$T/waited")"
+	until_true 5 grep -q '^die$' "$T/events"
+	kill $events $stats
+	local last
+	last=$(tail -n 1 "$T/logged")
+	[ "$last" -gt 50 ] || fail "only $last lines"
+	eq "$(seq "$last" | sum)" "$(sum "$T/logged")" "logs -f: stdout"
+	eq "$(seq -f e%g "$last" | sum)" "$(sum "$T/logged2")" "logs -f: stderr"
+	eq "$(seq "$(head -n 1 "$T/attached")" "$last" | sum)" "$(sum "$T/attached")" "attach: stdout"
+	eq "$(seq -f e%g "$(head -n 1 "$T/attached2" | tr -d e)" "$last" | sum)" "$(sum "$T/attached2")" "attach: stderr"
+	eq "$last" "$(tail -n 1 "$T/stamped" | cut -d' ' -f2)" "logs -t"
+	eq "exec_create: exec_start: exec_die exec_create: exec_start: exec_die die" \
+		"$(grep -v attach "$T/events" | cut -d' ' -f1 | xargs)" "events"
+}
+t "attach, logs -f, wait, events and stats across two restarts" watched
+
+# A start and a stop that are under way: their clients are answered by the next image.
+operations() {
+	docker run -d --name slow --stop-timeout 2 busybox sh -c 'trap "echo asked" TERM; while :; do sleep 0.1; done' >/dev/null
+	until_true 5 docker exec slow true
+	docker stop slow >"$T/stopped" & local stop=$!
+	until_true 5 log_has slow asked
+	restart
+	wait $stop
+	eq slow "$(cat "$T/stopped")"
+	eq 137 "$(state slow ExitCode)"
+	local runs=() i
+	for i in 1 2 3; do
+		"$DOCKER" run --rm busybox sh -c "echo $i; exit $i" >"$T/run.$i" & runs+=($!)
+	done
+	restart
+	for i in 1 2 3; do
+		status "$i" wait "${runs[i - 1]}"
+		eq "$i" "$(cat "$T/run.$i")"
+	done
+}
+t "docker stop and docker run that are under way" operations
+
+# Clients come all the time, one after the other in five rows; none is refused or fails.
+stream_of_clients() { # row
+	local n=0
+	while [ ! -e "$T/enough" ]; do
+		n=$((n + 1))
+		[ "$(docker exec -i box cat <<<"$1 $n" 2>>"$T/refused")" = "$1 $n" ] || echo "row $1: client $n failed" >>"$T/refused"
+	done
+	echo "$n" >>"$T/clients"
+}
+under_load() {
+	local rows=() i
+	docker exec box head -c 400000000 /dev/zero | sum >"$T/zeros" & local zeros=$!
+	for i in 1 2 3 4 5; do
+		stream_of_clients "$i" & rows+=($!)
+	done
+	for i in $(seq "${RESTARTS:-10}"); do
+		restart
+	done
+	touch "$T/enough"
+	wait "${rows[@]}"
+	[ ! -s "$T/refused" ] || fail "$(head -n 5 "$T/refused")"
+	echo "clients in each row: $(xargs <"$T/clients")"
+	[ "$(paste -sd+ "$T/clients" | bc)" -ge 20 ] || fail "hardly any load"
+	wait $zeros
+	eq "$(head -c 400000000 /dev/zero | sum)" "$(cat "$T/zeros")"
+}
+t "ten restarts under load: no client is refused, none fails" under_load
+
+at_once() {
+	ctl restart >"$T/one" 2>&1 & local first=$!
+	ctl restart >"$T/other" 2>&1 || true
+	wait $first || true
+	has "$(cat "$T/one" "$T/other")" 'has taken over'
+	eq 2 "$(grep -cE 'has taken over|a restart is under way' <(cat "$T/one" "$T/other"))"
+	kill -HUP "$engine_pid"
+	kill -HUP "$engine_pid"
+	local before
+	before=$(times_restarted)
+	until_true 10 eval '[ $(times_restarted) -gt '"$before"' ]'
+	restart
+}
+t "two at once, and two signals at once" at_once
+
+# The program that is there then: one that breaks, one that does not answer in our way, none at all.
+refused() { # text
+	local out rc=0
+	out=$(ctl restart 2>&1) || rc=$?
+	eq 1 $rc "status of restart"
+	has "$out" "$1"
+	grep -q 'no restart: this one goes on' "$T/engine.log"
+}
+broken() {
+	docker exec box sh -c 'for i in $(seq 40); do echo $i; usleep 50000; done' >"$T/meanwhile" & local meanwhile=$!
+	mv "$BUILD/bin/sockerless-gateway" "$T/good"
+	printf '#!/bin/sh\necho first words >&2\necho a part is missing >&2\nexit 3\n' >"$BUILD/bin/sockerless-gateway"
+	chmod +x "$BUILD/bin/sockerless-gateway"
+	refused 'would not start: a part is missing'
+	printf '#!/bin/sh\nkill -SEGV $$\n' >"$BUILD/bin/sockerless-gateway"
+	refused 'killed by signal 11'
+	rm "$BUILD/bin/sockerless-gateway"
+	refused 'No such file'
+	mv "$T/good" "$BUILD/bin/sockerless-gateway"
+	restart
+	wait $meanwhile
+	eq "$(seq 40)" "$(cat "$T/meanwhile")"
+}
+t "a program that would not start: this one goes on and says why" broken
+
+nothing_stays() {
+	eq "$(printf '%s\n' cloudrun-emulator docker-registry)" "$(ps -o comm= --ppid "$engine_pid" | sed 's/cloudrun-emulat$/&or/' | sort)"
+}
+t "no process is left of those before" nothing_stays
 
 finish

@@ -362,5 +362,22 @@ def attach_types():
     engine.remove("att")
 
 
+def through_restart(ctl):
+    """72-handover.sh: a shell that is in use before, while and after the gateway replaces its program."""
+    t = Terminal("exec", "-it", "box", "sh")
+    t.expect(r"# ")
+    t.type("a=41\n")
+    t.expect(r"# ")
+    restart = subprocess.Popen([ctl, "restart"], stdout=subprocess.DEVNULL)
+    t.type("echo typed-$((a+1))\n")
+    t.expect(r"typed-42\r\n.*# ")
+    assert restart.wait(60) == 0
+    t.resize(33, 99)
+    t.type("stty size\n")
+    t.expect(r"33 99\r\n")
+    t.type("exit 5\n")
+    assert t.status() == 5
+
+
 if __name__ == "__main__":
     engine.main(globals())
