@@ -379,12 +379,10 @@ void registry_restore(struct registry *r, struct unpack *u)
 		struct container *c = id ? containers_by_id(r->g->containers, id) : NULL;
 		struct tunnel *t = c && !c->tunnel ? tunnel_restore(r->g, c, r->observer, r->observer_ctx, &part) : NULL;
 
-		if (t) {
+		if (t)
 			take_in(r, c, t);
-			session_set_budget(tunnel_session(t), &r->budget);
-		} else {
+		else
 			log_error("a session is lost; its agent will be adopted", "container=%.12s", id ? id : "?");
-		}
 	}
 }
 
