@@ -9,13 +9,14 @@
 
 /* ---- streams ---------------------------------------------------------------------------------- */
 
-enum { INTERACTIVE = 1, CLOSED = 2, RESET = 4, RESET_OURS = 8, FIN = 16, FIN_SENT = 32, FIN_DONE = 64, LINGERING = 128 };
+enum { INTERACTIVE = 1, CLOSED = 2, RESET = 4, RESET_OURS = 8, FIN = 16, FIN_SENT = 32, FIN_DONE = 64, LINGERING = 128, CHECKED = 256 };
 
 static unsigned flags_of(const struct stream *st)
 {
 	return (st->interactive ? INTERACTIVE : 0u) | (st->closed ? CLOSED : 0u) | (st->reset ? RESET : 0u) |
 	       (st->reset_ours ? RESET_OURS : 0u) | (st->fin ? FIN : 0u) | (st->fin_sent ? FIN_SENT : 0u) |
-	       (st->fin_done ? FIN_DONE : 0u) | (st->lingering ? LINGERING : 0u);
+	       (st->fin_done ? FIN_DONE : 0u) | (st->lingering ? LINGERING : 0u) |
+	       (st->checked ? CHECKED : 0u);
 }
 
 static void set_flags(struct stream *st, unsigned f)
@@ -27,6 +28,7 @@ static void set_flags(struct stream *st, unsigned f)
 	st->fin = f & FIN;
 	st->fin_sent = f & FIN_SENT;
 	st->fin_done = f & FIN_DONE;
+	st->checked = f & CHECKED;
 }
 
 /* [acked, written), which may be in two pieces. */
@@ -47,6 +49,7 @@ static void save_stream(const struct stream *st, struct pack *p)
 	pack_num(p, st->window);
 	pack_num(p, flags_of(st));
 	pack_num(p, st->reset_code);
+	pack_num(p, st->crc);
 	if (st->sender) {
 		pack_num(p, st->acked);
 		pack_num(p, st->sent);
@@ -122,6 +125,7 @@ static void restore_control(struct session *s, struct stream *st, struct unpack 
 	unpack_num(u);
 	set_flags(st, (unsigned)unpack_num(u));
 	unpack_num(u);
+	unpack_num(u);
 	restore_positions(s, st, u);
 	s->stats.kept_bytes = kept;
 }
@@ -140,6 +144,7 @@ static void restore_stream(struct session *s, struct unpack *u)
 	session_unnote(s, st);
 	st->window = window;
 	st->reset_code = (uint32_t)unpack_num(u);
+	st->crc = (uint32_t)unpack_num(u);
 	restore_positions(s, st, u);
 	set_flags(st, flags);
 	st->used = true;
@@ -161,6 +166,9 @@ void session_save(const struct session *s, struct pack *p)
 	pack_num(p, s->tail_start);
 	pack_num(p, s->tail_resize);
 	pack_num(p, s->retry_after_ms);
+	pack_num(p, s->link_lifetime_ms);
+	pack_num(p, s->features);
+	pack_num(p, s->checks);
 	pack_num(p, s->credit_in);
 	pack_num(p, s->credit_out);
 	pack_num(p, s->stats.bytes_in);
@@ -187,6 +195,9 @@ struct session *session_restore(const struct session_ops *ops, void *ctx, uint64
 	s->tail_start = unpack_num(u);
 	s->tail_resize = (uint32_t)unpack_num(u);
 	s->retry_after_ms = (uint32_t)unpack_num(u);
+	s->link_lifetime_ms = (uint32_t)unpack_num(u);
+	s->features = (uint32_t)unpack_num(u);
+	s->checks = unpack_num(u);
 	s->credit_in = unpack_num(u);
 	s->credit_out = unpack_num(u);
 	s->stats.bytes_in = unpack_num(u);

@@ -20,6 +20,7 @@
 
 enum phase { LINK_DOWN, LINK_GREETING, LINK_UP };
 
+/* What outlives a link is in session_save.c, too; of a stream likewise. */
 struct session {
 	enum session_role role;
 	uint8_t own_id[BOOT_ID_LEN];

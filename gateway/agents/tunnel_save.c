@@ -18,6 +18,7 @@ static void save_status(const struct exit_status *s, struct pack *p)
 	pack_num(p, s->core_dumped);
 	pack_num(p, s->pipes_held);
 	pack_num(p, s->final_offset);
+	pack_num(p, s->output_check);
 	pack_num(p, (uint64_t)s->started_ns);
 	pack_num(p, (uint64_t)s->finished_ns);
 	pack_str(p, s->error);
@@ -31,7 +32,7 @@ static void save_channel(const struct channel *ch, struct pack *p)
 	pack_num(p, ch->out != NULL);
 	pack_num(p, ch->discarded);
 	pack_num(p, ch->exited);
-	pack_num(p, ch->lost);
+	pack_num(p, ch->lost != NULL);
 	pack_num(p, ch->ended);
 	save_status(&ch->status, p);
 }
@@ -78,6 +79,7 @@ static void restore_status(struct exit_status *s, struct unpack *u)
 	s->core_dumped = unpack_num(u);
 	s->pipes_held = unpack_num(u);
 	s->final_offset = unpack_num(u);
+	s->output_check = unpack_num(u);
 	s->started_ns = (int64_t)unpack_num(u);
 	s->finished_ns = (int64_t)unpack_num(u);
 	s->error = unpack_str(u);
@@ -107,7 +109,7 @@ static void restore_channel(struct tunnel *t, struct unpack *u)
 	ch->out = unpack_num(u) ? stream_of(t, 2 * number + 1, u) : NULL;
 	ch->discarded = unpack_num(u);
 	ch->exited = unpack_num(u);
-	ch->lost = unpack_num(u);
+	ch->lost = unpack_num(u) ? "the output stream was lost" : NULL; /* the log has said why */
 	ch->ended = unpack_num(u);
 	restore_status(&ch->status, u);
 }
