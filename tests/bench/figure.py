@@ -44,7 +44,8 @@ class Step:
     keys: list               # of the figures it measures
     measure: object          # measure(bench, subject) -> {key: value}
     subjects: tuple = SUBJECTS
-    rounds: int = 1000       # at most; long ones are not repeated
+    rounds: int = 1000       # at most; long ones are repeated less
+    last: bool = False       # once, after all rounds: it loads the machine, or leaves it changed
 
 
 def times(subject, n):

@@ -3,7 +3,6 @@
 The agents are swarm.c's, each its own container to the gateway; one more is a real agent process, which tells
 what a tunnel costs at its end and serves execs while the others come back. What the gateway pays is its resident
 set with so many tunnels open, less that with as many containers created but not started, for each."""
-import functools
 import http.client
 import json
 import os
@@ -62,7 +61,7 @@ class Swarm:
         self.process.stdin.flush()
 
     def close(self):
-        self.process.kill() if self.process.poll() is None else None
+        self.process.kill()
         self.process.wait(10)
 
 
@@ -162,9 +161,8 @@ def resident(pid):
     return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
 
 
-def crowd(bench, subject):
-    """Fills it; the figures of idling."""
-    engine = bench.engines.add(Crowded(f"crowd-{subject}", bench, subject == "tls"))
+def idle(engine):
+    """Opens the tunnels; what they cost."""
     engine.prepare()
     engine.start_real()
     made = engine.each("POST", ["/v1.41/containers/create"] * MANY, {"Image": "busybox", "Cmd": ["sleep", "1000000"]})
@@ -180,11 +178,8 @@ def crowd(bench, subject):
             "idle_agent": agent["Rss"] / 1e3, "idle_agent_private": (agent["Private_Clean"] + agent["Private_Dirty"]) / 1e3}
 
 
-def herd(bench, subject):
-    name = f"crowd-{subject}"
-    if name not in bench.engines.running:
-        crowd(bench, subject)
-    engine = bench.engines.running[name]
+def herd(engine):
+    """All links are cut at once, while execs run on the container whose agent is real."""
     slowest, over = [0.0], threading.Event()
 
     def watch():
@@ -204,16 +199,13 @@ def herd(bench, subject):
     return {"herd_all": back["all_ms"] / 1e3, "herd_p50": back["p50_ms"] / 1e3, "herd_exec": max(slowest)}
 
 
-def leave(bench, subject, step):
-    """Measures, and makes room for the next subject's crowd."""
+def tunnels(bench, subject):
+    engine = Crowded(f"crowd-{subject}", bench, subject == "tls")
+    bench.engines.add(engine)
     try:
-        return step(bench, subject)
-    except Exception:
-        if f"crowd-{subject}" in bench.engines.running:
-            bench.engines.running.pop(f"crowd-{subject}").close()
-        raise
+        return {**idle(engine), **herd(engine)}
+    finally:
+        bench.engines.running.pop(engine.name).close()  # ten thousand agents that ping are a load
 
 
-STEPS = [Step(["idle_few", "idle_many", "idle_heap", "idle_agent", "idle_agent_private"], functools.partial(leave, step=crowd),
-              ("plain", "tls"), 1),
-         Step(["herd_all", "herd_p50", "herd_exec"], functools.partial(leave, step=herd), ("plain", "tls"), 1)]
+STEPS = [Step([figure.key for figure in FIGURES], tunnels, ("plain", "tls"), last=True)]
