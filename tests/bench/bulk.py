@@ -19,7 +19,7 @@ FIGURES.append(Figure("memcpy", "memcpy", "MB/s", "higher", compare=False))
 
 
 def transfer(bench, subject, direction, streams):
-    mib = size(64, 512)
+    mib = size(32, 512)
     if subject == "floor":
         return {f"{direction}_{streams}": floor("bulk", streams, mib)["mb_s"]}
     if SMOKE and subject == "dockerd" and streams > 8:
