@@ -5,6 +5,7 @@
 #   make check      unit tests, functional tests with the real docker client, fuzz corpora
 #   make unit       unit tests only
 #   make func       functional tests only (root: they run containers)
+#   make contract   what the last functional tests asked of Google, against its published documents
 #   make diff       the same requests to dockerd and to the gateway, compared (root)
 #   make install    into DESTDIR and PREFIX (docs/deploy.md), systemd unit included
 #   make package    what `make install` installs, as a Debian package
@@ -206,7 +207,13 @@ fuzz: $(FUZZ_BIN)
 		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$$name- \
 		$(O)/fuzz/found/$$name $$([ -d tests/fuzz/corpus/$$name ] && echo tests/fuzz/corpus/$$name) || exit 1; done
 
+# What the functional tests have recorded between the gateway and Google, against Google's published documents.
+contract: $(B)/test/gateway_auth
+	$(Q)rm -f $(B)/func-records/auth.jsonl; CONTRACT_RECORD=$(B)/func-records/auth.jsonl $< >/dev/null 2>&1 && \
+	{ tests/contract/google $(B)/func-records || [ $$? = 77 ]; }
+
 check-run: unit fuzz-smoke func diff
+	$(Q)$(MAKE) --no-print-directory contract
 
 # On a fresh machine these two install what they need, then start make again with it.
 demo check: deps
@@ -239,5 +246,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit install package help man clean deps check check-run diff func demo demo-run bench chaos lint fuzz fuzz-smoke test-images clients soak
+.PHONY: all unit install package help man clean deps check check-run contract diff func demo demo-run bench chaos lint fuzz fuzz-smoke test-images clients soak
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)

@@ -30,13 +30,14 @@ int wire_record(struct emulator *emu, const char *file, struct err *err)
 
 static void record(const struct passage *p, int status, const char *body, size_t len)
 {
+	const char *agent = exchange_header(p->x, "User-Agent");
 	json_t *o;
 
 	if (!p->emu->record || strncmp(exchange_path(p->x), "/emulator/", 10) == 0)
 		return;
-	o = json_pack("{s:s, s:s, s:s, s:o, s:i, s:o}", "method", exchange_method(p->x), "path", exchange_path(p->x),
-		      "query", exchange_query(p->x), "request", json_stringn(p->body, p->len), "status", status,
-		      "response", json_stringn(body ? body : "", len));
+	o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:o}", "agent", agent ? agent : "", "method", exchange_method(p->x),
+		      "path", exchange_path(p->x), "query", exchange_query(p->x), "request", json_stringn(p->body, p->len),
+		      "status", status, "response", json_stringn(body ? body : "", len));
 	if (!o)
 		return; /* not UTF-8: no JSON of ours */
 	json_dumpf(o, p->emu->record, JSON_COMPACT);
@@ -67,21 +68,27 @@ static void on_close(struct exchange *x, void *ctx)
 }
 
 /* RetryInfo is where clients of gRPC look, Retry-After where the others do. */
-static void refuse(struct exchange *x, const struct injection *in)
+static char *refusal(const struct injection *in)
 {
 	json_t *error = json_pack("{s:{s:i, s:s, s:s}}", "error", "code", in->status, "message", "Injected by the emulator.",
 				  "status", rpc_status_name(in->status));
 	char *text;
 
 	if (in->retry_after_s)
-		exchange_add_header(x, "Retry-After", "%d", in->retry_after_s);
-	if (in->retry_after_s)
 		json_object_set_new(json_object_get(error, "error"), "details", json_pack("[{s:s, s:o}]", "@type",
 			"type.googleapis.com/google.rpc.RetryInfo", "retryDelay", json_sprintf("%ds", in->retry_after_s)));
 	text = json_dumps(error, JSON_COMPACT);
-	exchange_reply(x, in->status, "application/json; charset=UTF-8", text, strlen(text));
-	free(text);
 	json_decref(error);
+	return text;
+}
+
+static void refuse(struct exchange *x, const struct injection *in)
+{
+	AUTO_FREE char *text = refusal(in);
+
+	if (in->retry_after_s)
+		exchange_add_header(x, "Retry-After", "%d", in->retry_after_s);
+	exchange_reply(x, in->status, "application/json; charset=UTF-8", text, strlen(text));
 }
 
 /* A body that ends in the middle: the last chunk never comes. */
@@ -124,6 +131,11 @@ static void proceed(void *ctx)
 	if (!fault.count || fault.after || fault.half || fault.status < 0) {
 		p->handle(p->emu, x, p->body, p->len);
 		return;
+	}
+	if (fault.status > 0) {
+		AUTO_FREE char *text = refusal(&fault);
+
+		record(p, fault.status, text, strlen(text));
 	}
 	passage_free(p);
 	if (fault.status == 0)

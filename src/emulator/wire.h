@@ -15,7 +15,7 @@ void wire_reply(struct exchange *x, int status, const char *type, const char *bo
 /* The client has gone; for who has an exchange_on_close of its own. */
 void wire_forget(struct exchange *x);
 
-/* One JSON object a line: {method, path, query, request, status, response}, the bodies as text. */
+/* One JSON object a line: {agent, method, path, query, request, status, response}, the bodies as text. */
 int wire_record(struct emulator *emu, const char *file, struct err *err);
 
 #endif

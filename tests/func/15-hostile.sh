@@ -153,7 +153,7 @@ bad_image() {
 	local text rc=0
 	docker create --name bad busybox true >/dev/null
 	docker image inspect busybox >/dev/null
-	knobs '{"operationError":{"code":5}}'
+	knobs '{"operationError":{"code":5},"operationLatencyMs":300}'
 	faults '{"method":"POST","path":":run","status":400}'
 	text=$(docker start bad 2>&1) || rc=$?
 	eq 1 $rc "status; $text"

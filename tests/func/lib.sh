@@ -19,6 +19,7 @@
 #   ONLY=regex              run only the cases whose title matches
 #   VALGRIND=1              the gateway runs under it; a definite leak or a wrong access fails
 #   KEEP=1                  leave $T behind
+#   RECORDS=folder          what Google (the emulator) was asked and answered, for tests/contract/google
 # shellcheck shell=bash
 set -u -o pipefail
 
@@ -37,6 +38,7 @@ T=$(mktemp -d /tmp/sockerless-func.XXXXXX)
 mkdir -p "$T/docker-config" "$T/tmp"
 export DOCKER_HOST=unix://$T/docker.sock DOCKER_CONFIG=$T/docker-config
 export T ENGINE MODE PYTHONDONTWRITEBYTECODE=1
+[ -z "${RECORDS:-}" ] || export CLOUDRUN_EMULATOR_RECORD=$RECORDS/$(basename "$0" .sh).$$.jsonl
 unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_API_VERSION
 engine_pid='' passed=0 failed=0 skipped=0 number=0
 

@@ -221,6 +221,7 @@ CALLS = [
     (r"POST /v2/\S*/executions/E:cancel$", "run.executions.cancel"), (r"DELETE /v2/\S*/executions/E$", "run.executions.delete"),
     (r"GET /v2/\S*/tasks(\?|$)", "run.tasks.list"), (r"GET /v2/\S*/operations/O$", "run.operations.get"),
     (r"POST /v2/entries:list$", "logging.logEntries.list"), (r"GET /storage/v1/b/B$", "storage.buckets.get"),
+    (r"POST /v1/\S*:generateAccessToken$", None),   # a role on the other account: roles/iam.serviceAccountTokenCreator
     (r"POST /storage/v1/b\?project", None),   # the bucket is made by Terraform, so it is there
     (r"GET /storage/v1/b/B/o\?prefix", "storage.objects.list"), (r"DELETE /storage/v1/b/B/o/O$", "storage.objects.delete"),
 ]
