@@ -75,13 +75,30 @@ void launch_discard(struct cloud *c, const char *job_id, const char *execution)
 	call->resource = xstrdup(execution ? execution : job_id);
 }
 
-/* Before the job is made anew: a deletion that is repeated later would hit the new one. */
+static void on_unwanted(void *ctx, json_t *json, const struct err *err)
+{
+	struct cloud_call *call = ctx;
+
+	launch_discard(call->cloud, call->resource, NULL);
+}
+
+/* A create or patch that is under way: Google may have it already, so that a deletion now could come before it. What it
+ * makes is deleted once it is answered. */
+static void disown(struct cloud_call *call, const char *job_id)
+{
+	call->repeatable = false;
+	call->cb = on_unwanted;
+	call->ctx = call;
+	call->resource = xstrdup(job_id);
+}
+
+/* Before the job is made anew: a deletion that comes later would hit the new one. */
 static void recall_discards(struct cloud *c, const char *job_id)
 {
 	struct cloud_call *call, *tmp;
 
 	DL_FOREACH_SAFE(c->calls, call, tmp)
-		if (call->cb == on_discarded && strcmp(call->resource, job_id) == 0)
+		if ((call->cb == on_discarded || call->cb == on_unwanted) && strcmp(call->resource, job_id) == 0)
 			cloud_cancel(call);
 }
 
@@ -119,7 +136,9 @@ void launch_cancel(struct launch *l, bool undo)
 {
 	if (!l)
 		return;
-	if (undo && l->made)
+	if (undo && l->step == STEP_CREATE && l->call)
+		disown(steal_ptr(&l->call), l->job_id);
+	else if (undo && l->made)
 		launch_discard(l->cloud, l->job_id, NULL);
 	launch_free(l);
 }

@@ -239,7 +239,7 @@ static int refuse_removing(const struct container *c, struct err *err)
 
 struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c, lifecycle_cb *cb, void *ctx, struct err *err)
 {
-	struct slot *s;
+	struct slot *s = slot_find(l, c->id);
 
 	if (c->paused) {
 		err_set(err, ERR_CONFLICT, "cannot start a paused container, try unpause instead");
@@ -249,8 +249,11 @@ struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c,
 		err_set(err, ERR_NOT_MODIFIED, "container %s is already running", c->id);
 		return NULL;
 	}
-	if (refuse_removing(c, err) < 0)
+	/* From the request on: the record says it only when the job's deletion begins. */
+	if (c->state == CONTAINER_REMOVING || (s && s->removal)) {
+		err_set(err, ERR_CONFLICT, "container is marked for removal and cannot be started");
 		return NULL;
+	}
 	if (c->foreign) {
 		err_set(err, ERR_CONFLICT, "container %s was made by another backend: it can be looked at, stopped and removed here, "
 			"but not started", c->id);
