@@ -5,7 +5,7 @@
 [ "$ENGINE" = gateway ] || exit 0
 export SOCKERLESS_CALL_TIMEOUT=6s SOCKERLESS_LOG_TIMEOUT=9s SOCKERLESS_POLL_INTERVAL=300ms
 complaints_expected="job is left behind .*Injected by the emulator" # lib.sh reads it
-engine_start busybox
+engine_start busybox static
 API=$(local_json emulator)
 JOBS=$API/v2/projects/sockerless-local/locations/us-central1/jobs
 
@@ -163,6 +163,22 @@ bad_image() {
 }
 t "a job's operation that fails: its sentence" bad_image
 
+# Cloud Run accepts the job and the run; the execution fails before an agent can call.
+gone_image() {
+	fresh
+	local text rc=0
+	docker create --name gone static >/dev/null 2>&1
+	find "$T/state/registry" -path '*/repositories/*/static' -prune -exec rm -rf {} +
+	text=$(docker start gone 2>&1) || rc=$?
+	eq 1 $rc "status; $text"
+	has "$text" "Image '"
+	has "$text" 'not found'
+	is_state gone created
+	docker rm gone
+	nothing_left_at_google
+}
+t "an image that is gone when the execution starts: Google's sentence" gone_image
+
 failed_delete() {
 	fresh
 	docker run -d --name doomed busybox sleep 1000 >/dev/null
@@ -275,6 +291,21 @@ cloud_codes() {
 }
 
 t "exit codes of a task's containers from Cloud Run's log when no agent calls" cloud_codes
+
+bucket_on_a_bad_day() {
+	fresh
+	faults '{"method":"GET","path":"/storage/v1/b/","status":503,"count":2}' '{"method":"GET","path":"/storage/v1/b/","half":true}' \
+		'{"method":"POST","path":"/storage/v1/b","status":429,"retryAfter":1}'
+	docker run --rm -v bad-day:/d busybox sh -c 'echo kept >/d/a; echo kept >/d/b'
+	eq kept "$(docker run --rm -v bad-day:/d busybox cat /d/a)"
+	faults '{"method":"GET","path":"/storage/v1/b/","half":true}' '{"method":"DELETE","path":"/storage/v1/b/","status":503,"count":3}' \
+		'{"method":"DELETE","path":"/storage/v1/b/","status":0,"after":true}'
+	docker volume rm bad-day
+	until_true 10 used_up
+	eq '' "$(curl -sSf -m 10 "$API/storage/v1/b/sockerless-local-volumes/o?prefix=bad-day" | jq -r '.items // [] | .[].name')"
+	nothing_left_at_google
+}
+t "a volume's bucket: refused, cut short, cut off" bucket_on_a_bad_day
 
 mixed() {
 	local i pids=()
