@@ -1,6 +1,6 @@
 /* config - loads the settings by their table (config_settings.c).
  *
- * Order: defaults, environment, flags. The predecessor's names stay, with its single dash ("-addr");
+ * Order: defaults, environment (the file that SOCKERLESS_ENV_FILE names becomes part of it), flags. The predecessor's names stay, with its single dash ("-addr");
  * unlike it, a value that makes no sense stops the start instead of being replaced in silence. */
 #include "config.h"
 
@@ -112,6 +112,10 @@ static int apply(struct config *c, const struct setting *s, const char *value, s
 /* An empty variable counts as unset, as in the predecessor. */
 static int load_environment(struct config *c, struct err *err)
 {
+	const char *file = getenv("SOCKERLESS_ENV_FILE");
+
+	if (file && *file && config_read_file(file, err) < 0)
+		return -1;
 	for (size_t i = 0; i < config_settings_n; i++) {
 		const char *value = config_settings[i].env ? getenv(config_settings[i].env) : NULL;
 

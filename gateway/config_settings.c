@@ -152,6 +152,8 @@ const struct setting config_settings[] = {
 	 .help = "whose config.json has credentials of registries; default ~/.docker"},
 
 	{.kind = SECTION, .help = "This machine"},
+	{"SOCKERLESS_ENV_FILE", .kind = ELSEWHERE, .check = check_absolute, .value = "FILE",
+	 .help = "lines NAME=value that are read into the environment at each start and planned restart (sockerlessctl restart)"},
 	{"SOCKERLESS_LAYER_CACHE_MAX", NULL, SIZE, AT(layer_cache_max), "4GiB", .value = "SIZE",
 	 .help = "of image layers kept in the state directory for docker cp, diff and export"},
 	{"SOCKERLESS_PENDING_FILES_MAX", NULL, SIZE, AT(pending_files_max), "1GiB", .value = "SIZE",

@@ -41,4 +41,7 @@ check_fn check_name, check_instance, check_choice, check_token, check_absolute, 
 	check_endpoint, check_callback, check_addr, check_cpu, check_memory, check_bucket, check_registry, check_resource,
 	check_tags, check_account, check_log_id, check_image, check_file, check_folder, check_line;
 
+/* config_file.c */
+int config_read_file(const char *path, struct err *err);
+
 #endif

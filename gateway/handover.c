@@ -40,7 +40,7 @@ struct handover {
 	struct gateway *g;
 	char *program;        /* where an upgrade puts the new one */
 	char **argv;          /* main's */
-	char **environment;   /* as main had it; strings are the process's */
+	char **environment;   /* main's; the first entry is free for us */
 	int lock;
 
 	bool under_way;
@@ -73,20 +73,32 @@ static char *absolute(const char *argv0)
 	return xstrdup(path);
 }
 
-struct handover *handover_new(struct gateway *g, char **argv, int lock)
+/* As the process was given it, before settings were read into it; but not what a former image has told this one. */
+char **handover_environment(void)
+{
+	static const char ours[] = TAKEOVER_ENV "=";
+	char **copy;
+	size_t n = 0, kept = 1;
+
+	while (environ[n])
+		n++;
+	copy = xcalloc(n + 2, sizeof(*copy)); /* and one of ours */
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(environ[i], ours, strlen(ours)) != 0)
+			copy[kept++] = environ[i];
+	return copy;
+}
+
+struct handover *handover_new(struct gateway *g, char **argv, char **environment, int lock)
 {
 	struct handover *h = xcalloc(1, sizeof(*h));
-	size_t n = 0;
 
 	h->g = g;
 	h->argv = argv;
 	h->lock = lock;
 	h->words = -1;
 	h->program = absolute(argv[0]);
-	while (environ[n])
-		n++;
-	h->environment = xcalloc(n + 2, sizeof(char *)); /* and one of ours */
-	memcpy(h->environment + 1, environ, n * sizeof(char *));
+	h->environment = environment;
 	return h;
 }
 
@@ -127,7 +139,6 @@ void handover_free(struct handover *h)
 	timer_cancel(&h->timer);
 	end_child(h);
 	forget_words(h);
-	free(h->environment);
 	free(h->program);
 	free(h);
 }

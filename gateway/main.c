@@ -54,7 +54,7 @@ struct program {
 	uint64_t round_began_ms;
 	int lock;
 	bool failed;
-	char **argv;
+	char **argv, **environment;
 	struct takeover takeover;   /* from a former image of this process */
 };
 
@@ -205,9 +205,14 @@ static int open_doors(struct program *p, struct err *err)
 		if (!p->docker_tls)
 			return -1;
 	}
-	for (size_t i = 0; i < c->addrs.n; i++)
-		if (open_docker_door(p, c->addrs.v[i], err) < 0)
-			return err_wrap(err, "listen on %s", c->addrs.v[i]);
+	for (size_t i = 0; i < c->addrs.n; i++) {
+		if (open_docker_door(p, c->addrs.v[i], err) == 0)
+			continue;
+		err_wrap(err, "listen on %s", c->addrs.v[i]);
+		if (!p->takeover.here)
+			return -1;
+		log_error("the others are served", "error=\"%s\"", err->msg); /* nobody is left to go on instead */
+	}
 	return 0;
 }
 
@@ -292,7 +297,7 @@ static void on_ready(void *ctx)
 	p->failed = open_doors(p, &err) < 0;
 	takeover_clients(&p->takeover, &p->g);
 	if (!p->failed) {
-		p->g.handover = handover_new(&p->g, p->argv, p->lock);
+		p->g.handover = handover_new(&p->g, p->argv, p->environment, p->lock);
 		return;
 	}
 	log_error("cannot start", "error=\"%s\"", err.msg);
@@ -369,6 +374,7 @@ static void take_down(struct program *p)
 	if (p->lock >= 0)
 		close(p->lock);
 	config_release(&p->config);
+	free(p->environment);
 }
 
 static void raise_fd_limit(void)
@@ -386,9 +392,13 @@ int main(int argc, char **argv)
 	struct program p = { .lock = -1 };
 	struct err err = { 0 };
 	uv_loop_t loop;
-	int rc = config_load(&p.config, argc, argv, &err), check;
+	int rc, check;
 
+	p.environment = handover_environment();
+	rc = config_load(&p.config, argc, argv, &err);
 	check = takeover_check(&p.config, rc < 0 ? &err : NULL);
+	if (check >= 0 || rc != 0)
+		free(p.environment);
 	if (check >= 0) {
 		config_release(&p.config);
 		return check;

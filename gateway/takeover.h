@@ -38,7 +38,8 @@ void takeover_state(struct takeover *t, struct gateway *g);     /* the records a
 void takeover_clients(struct takeover *t, struct gateway *g);   /* the doors are open: it is over */
 
 /* handover.c: what takeover reads, in the same order. */
-struct handover *handover_new(struct gateway *g, char **argv, int lock);
+char **handover_environment(void);                               /* at the very beginning; the caller frees */
+struct handover *handover_new(struct gateway *g, char **argv, char **environment, int lock);
 void handover_free(struct handover *h);
 
 #endif
