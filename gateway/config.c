@@ -1,6 +1,7 @@
 /* config - loads the settings by their table (config_settings.c).
  *
- * Order: defaults, environment (the file that SOCKERLESS_ENV_FILE names becomes part of it), flags. The predecessor's names stay, with its single dash ("-addr");
+ * Order: defaults, environment (the file that SOCKERLESS_ENV_FILE names becomes part of it), flags.
+ * The predecessor's names stay, with its single dash ("-addr");
  * unlike it, a value that makes no sense stops the start instead of being replaced in silence. */
 #include "config.h"
 
