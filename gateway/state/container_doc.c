@@ -129,7 +129,7 @@ fail:
 
 json_t *container_record(const struct container *c)
 {
-	static const char *const state[] = {"state", "exitCode", "error", "started", "finished", "pid", "outputIncomplete",
+	static const char *const state[] = {"state", "exitCode", "error", "started", "pid", "outputIncomplete",
 					    "paused", "restarting", "restartCount", "restartBase", "executionsLost",
 					    "stoppedByHand", "exitOnNext", "memoryLimit", "health", "job", "execution", "token"};
 	json_t *d = container_to_doc(c);

@@ -69,6 +69,31 @@ Test(config, defaults)
 	config_release(&c);
 }
 
+/* What an environment made for the predecessor says, and what it leaves unsaid, means the same here. Its own defaults;
+ * NULL: none. */
+Test(config, the_predecessors_variables_are_all_here_with_its_defaults)
+{
+	static const struct { const char *env, *def; } seed[] = {
+		{"SOCKERLESS_GCR_PROJECT", NULL}, {"SOCKERLESS_GCR_REGION", "us-central1"}, {"SOCKERLESS_GCR_VPC_CONNECTOR", NULL},
+		{"SOCKERLESS_GCR_LOG_ID", "sockerless"}, {"SOCKERLESS_GCR_AGENT_IMAGE", "sockerless/agent:latest"},
+		{"SOCKERLESS_GCR_AGENT_TOKEN", NULL}, {"SOCKERLESS_CALLBACK_URL", NULL}, {"SOCKERLESS_ENDPOINT_URL", NULL},
+		{"SOCKERLESS_POLL_INTERVAL", "2s"}, {"SOCKERLESS_AGENT_TIMEOUT", "30s"}, {"SOCKERLESS_LOG_TIMEOUT", "30s"},
+	};
+
+	for (size_t i = 0; i < sizeof(seed) / sizeof(*seed); i++) {
+		const struct setting *found = NULL;
+
+		for (size_t k = 0; k < config_settings_n; k++)
+			if (config_settings[k].env && strcmp(config_settings[k].env, seed[i].env) == 0)
+				found = &config_settings[k];
+		cr_assert(found != NULL, "%s", seed[i].env);
+		if (seed[i].def)
+			cr_expect_str_eq(found->def ? found->def : "", seed[i].def, "%s", seed[i].env);
+		else
+			cr_expect(found->def == NULL, "%s has a default", seed[i].env);
+	}
+}
+
 Test(config, overlay_is_the_mode_where_images_can_be_put)
 {
 	set("SOCKERLESS_GCR_PROJECT", "p");
