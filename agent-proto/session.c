@@ -36,6 +36,7 @@ static void forget_bytes(struct session *s, struct stream *st)
 		st->delivered = st->received;
 	}
 	session_return_window(s, st);
+	st->full_ms = 0;
 	if (!st->in_data) /* else the callback may still look at them */
 		stream_drop_bytes(st);
 }
@@ -163,6 +164,7 @@ void session_set_budget(struct session *s, struct tunnel_budget *budget)
 
 	assert(!s->budget && budget);
 	s->budget = budget;
+	session_lend_again(s);
 	HASH_ITER(hh, s->streams, st, next) { /* of a restored session */
 		st->lent = st->window > st->first_window ? st->window - st->first_window : 0;
 		budget->used += st->lent;
@@ -246,7 +248,11 @@ void stream_commit(struct stream *st, size_t n)
 	assert(n <= stream_space(st));
 	if (st->checked && n > 0)
 		st->crc = crc32c(st->crc, st->ring + ((size_t)(st->written - st->base) & (st->cap - 1)), n);
+	if (st->written == st->acked)
+		st->moved_ms = st->session->now_ms;
 	st->written += n;
+	if (tx_unacked(st) == st->window)
+		session_stands(st->session, st);
 	st->used = true;
 	st->session->stats.replay_bytes += n;
 	session_queue(st->session, st);
@@ -280,6 +286,8 @@ void stream_set_bulk(struct stream *st, bool bulk)
 
 void session_link_down(struct session *s)
 {
+	if (s->phase == LINK_UP)
+		s->lost_ms = s->now_ms;
 	s->phase = LINK_DOWN;
 	s->woken = s->greeting_due = s->ping_due = s->pong_due = s->ping_out = false;
 	s->goaway_due = s->migrating_due = false;
@@ -396,8 +404,42 @@ bool session_link_dead(struct session *s, size_t queued, uint64_t now_ms)
 	return silent > 4 * SESSION_SILENCE_MS || !drains(s, queued, now_ms);
 }
 
+static void describe(const struct session *s, const struct stream *st, struct stream_info *ret)
+{
+	bool waits = st->sender ? st->written > st->acked : st->received > st->delivered;
+
+	*ret = (struct stream_info){
+		.id = st->id, .sender = st->sender, .fin = st->fin, .reset = st->reset, .window = st->window,
+		.end = st->sender ? st->written : st->received,
+		.sent = st->sender ? st->sent : st->received,
+		.delivered = st->sender ? st->acked : st->delivered,
+		.limit = st->sender ? st->limit : st->granted,
+		.paused_ms = st->paused_ms + (st->full_ms ? s->now_ms - st->full_ms : 0),
+		.waiting_ms = waits ? s->now_ms - st->moved_ms : 0,
+	};
+}
+
+void session_each_stream(const struct session *s, void (*fn)(void *ctx, const struct stream_info *i), void *ctx)
+{
+	struct stream_info i;
+
+	for (const struct stream *st = s->streams; st; st = st->hh.next) {
+		if (st->closed)
+			continue;
+		describe(s, st, &i);
+		fn(ctx, &i);
+	}
+}
+
 void session_stats(const struct session *s, struct session_stats *ret)
 {
+	struct stream_info i;
+
 	*ret = s->stats;
 	ret->streams = s->n_open;
+	for (const struct stream *st = s->streams; st; st = st->hh.next) {
+		describe(s, st, &i);
+		if (i.waiting_ms > ret->oldest_ms)
+			ret->oldest_ms = i.waiting_ms;
+	}
 }

@@ -222,7 +222,22 @@ struct session_stats {
 	size_t replay_bytes, kept_bytes;  /* held in memory now */
 	size_t window_bytes;              /* lent by the budget now */
 	uint64_t rtt_base_us;             /* the least of late: a round trip without queues */
+	uint64_t paused_ms;               /* streams have stood still so long, together: full, or their bytes not taken */
+	uint64_t oldest_ms;               /* since the stream that has waited longest moved: unacknowledged, or not taken */
+	uint64_t down_ms;                 /* between two links, all together */
 };
 void session_stats(const struct session *s, struct session_stats *ret);
+
+/* One stream, as far as this side knows both ends of it. */
+struct stream_info {
+	uint32_t id;
+	bool sender, fin, reset;
+	uint64_t end;                     /* sender: written; receiver: received */
+	uint64_t sent, delivered, limit;  /* sender: sent, the peer's delivered and limit; receiver: sent = received */
+	size_t window;
+	uint64_t paused_ms, waiting_ms;   /* altogether; since it moved last, if it has something to move */
+};
+/* Those the application has open, in no order. fn may not touch the session. */
+void session_each_stream(const struct session *s, void (*fn)(void *ctx, const struct stream_info *i), void *ctx);
 
 #endif

@@ -169,6 +169,9 @@ static void link_up(struct session *s)
 	s->phase = LINK_UP;
 	s->stats.links++;
 	s->stats.rtt_base_us = 0; /* it may be another way */
+	if (s->lost_ms)
+		s->stats.down_ms += s->now_ms - s->lost_ms;
+	s->lost_ms = 0;
 	s->ping_due = true;
 	s->last_ping_ms = s->now_ms;
 	session_note(s, s->control_rx, NOTE_ACK);

@@ -46,6 +46,9 @@ static void keep(struct session *s, struct stream *st, const uint8_t *p, size_t 
 	assert(rc == 0); /* its maximum is the credit, which was checked */
 	(void)rc;
 	st->used = true;
+	if (!st->full_ms)
+		session_moves(s, st);
+	session_stands(s, st);
 	s->stats.kept_bytes += n;
 }
 
@@ -82,6 +85,10 @@ void stream_resume(struct stream *st)
 	if (taken > 0) {
 		buf_consume(&st->keep, (size_t)taken);
 		s->stats.kept_bytes -= (size_t)taken;
+		if (st->keep.len == 0)
+			session_moves(s, st);
+		else
+			st->moved_ms = s->now_ms;
 		delivered_more(s, st);
 	}
 	session_leave(s);
@@ -195,6 +202,8 @@ static int receive_ack(struct session *s, const struct frame *f, struct err *err
 	if (control)
 		return 0;
 	session_tune_sender(s, st);
+	if (freed > 0)
+		session_moves(s, st);
 	session_queue(s, st);
 	if (st->closed) {
 		if (tx_finished(st))

@@ -205,7 +205,7 @@ struct session *session_restore(const struct session_ops *ops, void *ctx, uint64
 	s->stats.resent_bytes = unpack_num(u);
 	s->stats.duplicate_bytes = unpack_num(u);
 	s->stats.links = unpack_num(u);
-	s->now_ms = s->last_rx_ms = now_ms;
+	s->now_ms = s->last_rx_ms = s->lost_ms = now_ms;
 	restore_control(s, s->control_tx, u);
 	restore_control(s, s->control_rx, u);
 	for (uint64_t n = unpack_num(u); n && !u->bad; n--)

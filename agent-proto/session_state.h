@@ -60,6 +60,7 @@ struct session {
 	uint64_t probe_ms;                 /* when it was begun; 0 = none */
 	uint64_t drained_ms;               /* when least_queued was found */
 	size_t least_queued;
+	uint64_t lost_ms;                  /* when the last link went down; 0 = it is up, or never was */
 	size_t credit_in, credit_out;      /* from HELLO: granted to a new stream without an ACK */
 	struct stream *interactive, *light, *bulk;
 	struct stream *later, *acks, *resets;
@@ -119,11 +120,29 @@ void session_flush_acks(struct session *s);  /* the delayed ones are due */
 void session_queue(struct session *s, struct stream *st);
 void session_unqueue(struct session *s, struct stream *st);
 
+/* It stands still from now on, or goes on. */
+static inline void session_stands(struct session *s, struct stream *st)
+{
+	if (!st->full_ms)
+		st->full_ms = s->now_ms;
+}
+
+static inline void session_moves(struct session *s, struct stream *st)
+{
+	st->moved_ms = s->now_ms;
+	if (!st->full_ms)
+		return;
+	st->paused_ms += s->now_ms - st->full_ms;
+	s->stats.paused_ms += s->now_ms - st->full_ms;
+	st->full_ms = 0;
+}
+
 /* ---- session_window.c ---- */
 void session_tune_receiver(struct session *s, struct stream *st); /* an ACK of it leaves */
 void session_tune_sender(struct session *s, struct stream *st);   /* an ACK of it has come */
 void session_rest_window(struct session *s, struct stream *st);   /* nothing has passed for a while */
 void session_return_window(struct session *s, struct stream *st); /* no bytes will pass any more */
+void session_lend_again(struct session *s);  /* windows that had grown in another process image */
 
 /* ---- session_control.c ---- */
 int session_take_records(struct session *s, const uint8_t *p, size_t n, struct err *err);

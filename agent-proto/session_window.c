@@ -93,3 +93,10 @@ void session_return_window(struct session *s, struct stream *st)
 	if (st->lent)
 		owe(s, st, 0);
 }
+
+void session_lend_again(struct session *s)
+{
+	for (struct stream *st = s->streams; st; st = st->hh.next)
+		if (!st->reset && st->window > st->first_window)
+			owe(s, st, st->window - st->first_window);
+}

@@ -45,6 +45,9 @@ struct stream {
 	size_t window;
 	size_t first_window;       /* what it was opened with */
 	size_t lent;               /* by the session's budget */
+	uint64_t moved_ms;         /* bytes left its hands, or came into empty ones */
+	uint64_t paused_ms;        /* it stood still so long, before the present pause */
+	uint64_t full_ms;          /* since when: sender: without space; receiver: not taken. 0 = it is not */
 
 	union {
 		struct {           /* sender */

@@ -55,6 +55,7 @@ struct registry {
 	struct tunnel_budget budget; /* of all sessions */
 	struct admission hellos;
 	size_t n_tunnels;
+	struct registry_totals totals;
 	const struct tunnel_observer *observer;
 	void *observer_ctx;
 	struct entry *tunnels;
@@ -167,6 +168,7 @@ static void take_in(struct registry *r, struct container *c, struct tunnel *t)
 	session_set_link_lifetime(tunnel_session(t), (uint32_t)r->g->config->link_lifetime_ms);
 	DL_APPEND(r->tunnels, e);
 	r->n_tunnels++;
+	r->totals.sessions++;
 	c->tunnel = t;
 }
 
@@ -193,6 +195,8 @@ static int attach_again(struct registry *r, struct container *c, struct link *l,
 
 	if (h->link_no <= tunnel_link_no(t))
 		return refuse(WELCOME_RETRY, 0, "a later link of this agent is already here", out, err);
+	if (tunnel_is_up(t))
+		r->totals.takeovers[TAKEOVER_LINK]++;
 	session_set_retry_spread(tunnel_session(t), retry_spread(r));
 	if (tunnel_attach_link(t, l, h, false, err) < 0) {
 		log_warn("session cannot be resumed, begun anew", "container=%.12s reason=\"%s\"", c->id, err->msg);
@@ -256,6 +260,7 @@ static int let_in(struct registry *r, struct container *c, struct link *l, const
 	if (h->execution && strcmp(tunnel_execution(t), h->execution) != 0) { /* a new run's */
 		if (tunnel_is_up(t))
 			return refuse(WELCOME_RETRY, FORMER_RETRY_MS, "the former run's agent is leaving", out, err);
+		r->totals.takeovers[TAKEOVER_RUN]++;
 		registry_drop(r, c);
 		return attach_new(r, c, l, h, err);
 	}
@@ -263,6 +268,7 @@ static int let_in(struct registry *r, struct container *c, struct link *l, const
 		return refuse(WELCOME_SUPERSEDED, 0, "a later attempt has taken over", out, err);
 	if (h->task_attempt == tunnel_attempt(t) && tunnel_is_up(t))
 		return start_challenge(r, c, l, frame, n, out, err);
+	r->totals.takeovers[h->task_attempt > tunnel_attempt(t) ? TAKEOVER_ATTEMPT : TAKEOVER_SILENT]++;
 	log_warn("agent replaced", "container=%.12s attempt=%u by_attempt=%u", c->id, tunnel_attempt(t),
 		 h->task_attempt);
 	registry_drop(r, c);
@@ -311,12 +317,18 @@ static void challenge_over(void *p)
 	l = fenced_newcomer(ch);
 	if (c && c->tunnel && tunnel_is_up(c->tunnel) &&
 	    session_silent_ms(tunnel_session(c->tunnel), clock_mono_ms()) < waited) {
-		log_warn("second agent refused: the first lives", "container=%.12s peer=%s", c->id, l->ops->peer(l));
+		r->totals.takeovers[TAKEOVER_REFUSED]++;
+		log_warn("second agent refused: the first lives", "container=%.12s peer=%s incumbent=%s", c->id, l->ops->peer(l),
+			 tunnel_peer(c->tunnel));
 		session_refusal(WELCOME_DUPLICATE, DUPLICATE_RETRY_MS, "another agent holds this container", &refusal, NULL);
 		l->ops->refuse(l, &refusal);
 	} else {
-		if (c && c->tunnel)
+		if (c && c->tunnel) {
+			r->totals.takeovers[TAKEOVER_SILENT]++;
+			log_warn("agent replaced: it did not answer", "container=%.12s by=%s silent_ms=%llu", c->id, l->ops->peer(l),
+				 (unsigned long long)session_silent_ms(tunnel_session(c->tunnel), clock_mono_ms()));
 			registry_drop(r, c);
+		}
 		if (registry_hello(r, id, l, frame, n, &refusal, &err) < 0)
 			l->ops->refuse(l, &refusal);
 	}
@@ -335,6 +347,27 @@ void registry_link_gone(struct registry *r, struct link *l)
 		tunnel_link_lost(l->tunnel, l);
 }
 
+static void add_past(struct registry *r, struct tunnel *t)
+{
+	struct session_stats s, *past = &r->totals.past;
+
+	session_stats(tunnel_session(t), &s);
+	past->bytes_in += s.bytes_in;
+	past->bytes_out += s.bytes_out;
+	past->resent_bytes += s.resent_bytes;
+	past->duplicate_bytes += s.duplicate_bytes;
+	past->links += s.links;
+	past->paused_ms += s.paused_ms;
+	past->down_ms += s.down_ms;
+}
+
+void registry_totals(const struct registry *r, struct registry_totals *ret)
+{
+	*ret = r->totals;
+	ret->hellos_refused = r->hellos.refused;
+	ret->budget = r->budget;
+}
+
 void registry_drop(struct registry *r, struct container *c)
 {
 	struct tunnel *t = c->tunnel;
@@ -342,6 +375,7 @@ void registry_drop(struct registry *r, struct container *c)
 
 	if (!t)
 		return;
+	add_past(r, t);
 	c->tunnel = NULL;
 	DL_FOREACH_SAFE(r->tunnels, e, tmp)
 		if (e->tunnel == t) {

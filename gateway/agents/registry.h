@@ -41,6 +41,17 @@ void registry_unwait(struct registry_waiter **w); /* sets *w NULL; NULL inside i
 /* Every session, for the process image that takes over. restore: as if all links had just been lost. */
 void registry_save(const struct registry *r, struct pack *p);
 void registry_restore(struct registry *r, struct unpack *u);
+/* What has happened since the gateway began, the tunnels that are gone included. */
+enum replacement { TAKEOVER_LINK, TAKEOVER_RUN, TAKEOVER_ATTEMPT, TAKEOVER_SILENT, TAKEOVER_REFUSED, TAKEOVERS };
+struct registry_totals {
+	uint64_t takeovers[TAKEOVERS];  /* a new link of the same agent; of a new run; of a later attempt; an
+					 * incumbent that did not answer; one that did */
+	uint64_t hellos_refused;        /* for their rate */
+	uint64_t sessions;              /* begun */
+	struct session_stats past;      /* of tunnels that are gone: what only grows */
+	struct tunnel_budget budget;
+};
+void registry_totals(const struct registry *r, struct registry_totals *ret);
 
 /* For sockerlessctl agents. */
 void registry_each(struct registry *r, void (*fn)(void *ctx, struct tunnel *t), void *ctx);

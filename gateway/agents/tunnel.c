@@ -535,6 +535,11 @@ bool tunnel_is_up(const struct tunnel *t)
 	return t->link && session_link_up(t->session);
 }
 
+const char *tunnel_peer(const struct tunnel *t)
+{
+	return t->link ? t->link->ops->peer(t->link) : "";
+}
+
 bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret_started_ns)
 {
 	struct channel *ch = tunnel_channel((struct tunnel *)t, MAIN_CHANNEL);
@@ -834,10 +839,17 @@ int tunnel_resize(struct tunnel *t, uint32_t channel, uint16_t rows, uint16_t co
 void tunnel_info(const struct tunnel *t, struct tunnel_info *ret)
 {
 	*ret = (struct tunnel_info){
-		.peer = t->link ? t->link->ops->peer(t->link) : "",
+		.peer = tunnel_peer(t),
 		.execution = t->execution,
 		.up = tunnel_is_up(t),
+		.migrating = t->migrating,
 		.connected_ms = clock_mono_ms() - t->connected_ms,
+		.silent_ms = t->link ? session_silent_ms(t->session, clock_mono_ms()) : 0,
+		.queue = t->link ? t->link->ops->queue(t->link) : 0,
 	};
+	for (const struct channel *ch = t->channels; ch; ch = ch->hh.next) {
+		ret->processes++;
+		ret->unacknowledged += ch->exited && !(ch->number == MAIN_CHANNEL ? t->main_reported : ch->ended);
+	}
 	session_stats(t->session, &ret->stats);
 }

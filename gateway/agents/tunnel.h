@@ -64,6 +64,7 @@ void tunnel_link_lost(struct tunnel *t, struct link *l);
 int tunnel_receive(struct tunnel *t, const uint8_t *frame, size_t n, struct err *err);
 int tunnel_next_frame(struct tunnel *t, struct frame_out *ret);
 bool tunnel_is_up(const struct tunnel *t);
+const char *tunnel_peer(const struct tunnel *t); /* "" without a link */
 /* Has main been run (and perhaps ended since)? False while starting or restarting, or when it could not be run. */
 bool tunnel_main_started(const struct tunnel *t, uint32_t *ret_pid, int64_t *ret_started_ns);
 uint32_t tunnel_main_restarts(const struct tunnel *t);  /* by the policy, in this execution */
@@ -118,8 +119,11 @@ int tunnel_resize(struct tunnel *t, uint32_t channel, uint16_t rows, uint16_t co
 
 struct tunnel_info {
 	const char *peer, *execution;
-	bool up;
+	bool up, migrating;
 	uint64_t connected_ms;          /* since the first HELLO */
+	uint64_t silent_ms;             /* since a frame came on the present link */
+	size_t queue;                   /* bytes ahead of a ping in our kernel */
+	size_t processes, unacknowledged; /* that the agent has not been told of as recorded; exits on their way */
 	struct session_stats stats;
 };
 void tunnel_info(const struct tunnel *t, struct tunnel_info *ret);

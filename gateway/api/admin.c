@@ -1,4 +1,4 @@
-/* admin - what sockerlessctl asks: is the gateway well, which agents are connected, cut this one.
+/* admin - what sockerlessctl asks: is the gateway well, which agents are connected, where their streams are, cut one.
  * Never part of Docker's API; the paths have no version. */
 #include <malloc.h>
 #include <string.h>
@@ -26,14 +26,18 @@ static void add_agent(void *ctx, struct tunnel *t)
 
 	tunnel_info(t, &i);
 	json_array_append_new(ctx, json_pack(
-		"{s:s, s:s, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id, "name", c->name,
+		"{s:s, s:s, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", c->id, "name", c->name,
 		"execution", reply_string(i.execution), "up", i.up, "peer", reply_string(i.peer),
 		"connected_ms", (json_int_t)i.connected_ms, "rtt_us", (json_int_t)i.stats.rtt_us,
 		"streams", (json_int_t)i.stats.streams, "bytes_in", (json_int_t)i.stats.bytes_in,
 		"bytes_out", (json_int_t)i.stats.bytes_out, "links", (json_int_t)i.stats.links,
 		"resumes", (json_int_t)(i.stats.links ? i.stats.links - 1 : 0),
 		"resent_bytes", (json_int_t)i.stats.resent_bytes, "replay_bytes", (json_int_t)i.stats.replay_bytes,
-		"kept_bytes", (json_int_t)i.stats.kept_bytes));
+		"kept_bytes", (json_int_t)i.stats.kept_bytes, "migrating", i.migrating,
+		"silent_ms", (json_int_t)i.silent_ms, "queue_bytes", (json_int_t)i.queue,
+		"processes", (json_int_t)i.processes, "exits_unacknowledged", (json_int_t)i.unacknowledged,
+		"duplicate_bytes", (json_int_t)i.stats.duplicate_bytes, "window_bytes", (json_int_t)i.stats.window_bytes,
+		"paused_ms", (json_int_t)i.stats.paused_ms, "oldest_unacked_ms", (json_int_t)i.stats.oldest_ms));
 }
 
 void admin_agents(struct request *r)
@@ -41,6 +45,32 @@ void admin_agents(struct request *r)
 	json_t *list = json_array();
 
 	registry_each(r->g->registry, add_agent, list);
+	reply_json(r, 200, list);
+}
+
+static void add_stream(void *ctx, const struct stream_info *i)
+{
+	json_array_append_new(ctx, json_pack(
+		"{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "id", (json_int_t)i->id,
+		"channel", (json_int_t)(i->id / 2), "direction", i->sender ? "to agent" : "from agent", "end", (json_int_t)i->end,
+		"sent", (json_int_t)i->sent, "delivered", (json_int_t)i->delivered, "limit", (json_int_t)i->limit, "window",
+		(json_int_t)i->window, "paused_ms", (json_int_t)i->paused_ms, "waiting_ms", (json_int_t)i->waiting_ms,
+		"fin", i->fin, "reset", i->reset));
+}
+
+void admin_streams(struct request *r)
+{
+	struct container *c = request_container(r);
+	json_t *list;
+
+	if (!c)
+		return;
+	if (!c->tunnel) {
+		reply_error(r, ERR_CONFLICT, "container %s has no agent", c->id);
+		return;
+	}
+	list = json_array();
+	session_each_stream(tunnel_session(c->tunnel), add_stream, list);
 	reply_json(r, 200, list);
 }
 

@@ -91,8 +91,10 @@ static const struct route {
 
 	{"GET", "/internal/v1/healthz", admin_health},
 	{"GET", "/internal/v1/agents", admin_agents},
+	{"GET", "/internal/v1/agents/*/streams", admin_streams},
 	{"POST", "/internal/v1/agents/*/cut", admin_cut},
 	{"POST", "/internal/v1/restart", admin_restart},
+	{"GET", "/internal/v1/metrics", metrics_show},
 	{"GET", "/internal/v1/orphans", orphan_list},
 	{"DELETE", "/internal/v1/orphans/*", orphan_remove},
 	{"POST", "/internal/v1/orphans/*/adopt", orphan_adopt},

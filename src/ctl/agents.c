@@ -1,4 +1,4 @@
-/* agents - the tunnels of a gateway, as a table or as JSON; and cutting one.
+/* agents - the tunnels of a gateway, as a table or as JSON; the streams of one; and cutting one.
  * GET /internal/v1/agents answers a list of {container, name, execution, state, rtt_us, streams,
  * bytes_in, bytes_out, resumes, peer}. */
 #include "commands.h"
@@ -24,10 +24,20 @@ static void as_duration(json_t *v, char *out, size_t n)
 
 	if (us <= 0)
 		snprintf(out, n, "-");
-	else if (us < 1000)
-		snprintf(out, n, "<1ms"); /* the tunnel's clock ticks in milliseconds */
+	else if (us < 10000)
+		snprintf(out, n, "%.2fms", (double)us / 1000);
 	else
 		snprintf(out, n, "%.0fms", (double)us / 1000);
+}
+
+static void as_ms(json_t *v, char *out, size_t n)
+{
+	json_int_t ms = json_integer_value(v);
+
+	if (ms < 10000)
+		snprintf(out, n, "%" PRId64 "ms", (int64_t)ms);
+	else
+		snprintf(out, n, "%" PRId64 "s", (int64_t)ms / 1000);
 }
 
 static void as_bytes(json_t *v, char *out, size_t n)
@@ -53,6 +63,8 @@ static const struct column columns[] = {
 	{"IN", "bytes_in", as_bytes, true},
 	{"OUT", "bytes_out", as_bytes, true},
 	{"RESUMES", "resumes", table_text, true},
+	{"RESENT", "resent_bytes", as_bytes, true},
+	{"OLDEST", "oldest_unacked_ms", as_ms, true},
 	{"PEER", "peer", table_text, false},
 };
 #define N_COLUMNS (sizeof(columns) / sizeof(*columns))
@@ -80,14 +92,40 @@ int command_agents(const struct client *c, int argc, char **argv, struct err *er
 	return COMMAND_OK;
 }
 
+static const struct column stream_columns[] = {
+	{"CHANNEL", "channel", table_text, true},
+	{"DIRECTION", "direction", table_text, false},
+	{"END", "end", table_text, true},             /* written here, or received here */
+	{"SENT", "sent", table_text, true},
+	{"DELIVERED", "delivered", table_text, true}, /* at the far end, as last heard, or here */
+	{"LIMIT", "limit", table_text, true},
+	{"WINDOW", "window", as_bytes, true},
+	{"WAITS", "waiting_ms", as_ms, true},
+	{"PAUSED", "paused_ms", as_ms, true},
+};
+
+static int show_streams(const struct client *c, const char *id, struct err *err)
+{
+	AUTO_FREE char *path = xasprintf(AGENTS_PATH "/%s/streams", id);
+	json_t *answer;
+
+	if (client_request(c, "GET", path, &answer, err) < 0)
+		return COMMAND_FAILED;
+	table_print(answer, stream_columns, sizeof(stream_columns) / sizeof(*stream_columns));
+	json_decref(answer);
+	return COMMAND_OK;
+}
+
 int command_tunnel(const struct client *c, int argc, char **argv, struct err *err)
 {
 	AUTO_FREE char *id = NULL, *path = NULL;
 	json_t *answer;
 
-	if (argc != 3 || strcmp(argv[1], "kill") != 0 || !*argv[2])
+	if (argc != 3 || !*argv[2] || (strcmp(argv[1], "kill") != 0 && strcmp(argv[1], "streams") != 0))
 		return COMMAND_USAGE;
 	id = client_escape(argv[2]);
+	if (strcmp(argv[1], "streams") == 0)
+		return show_streams(c, id, err);
 	path = xasprintf(AGENTS_PATH "/%s/cut", id);
 	if (client_request(c, "POST", path, &answer, err) < 0)
 		return COMMAND_FAILED;

@@ -14,7 +14,8 @@ static const struct command {
 	{"orphans", "orphans [--json] [--remove JOB [--force]] [--adopt JOB]",
 	 "list the jobs that no container here stands for; remove one, make one a container", command_orphans},
 	{"restart", "restart", "replace the gateway's program and settings; clients and their commands go on", command_restart},
-	{"tunnel", "tunnel kill CONTAINER", "cut one tunnel's connection; the agent resumes", command_tunnel},
+	{"tunnel", "tunnel kill|streams CONTAINER", "cut one tunnel's connection, the agent resumes; show how far its streams are "
+	 "at both ends", command_tunnel},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 

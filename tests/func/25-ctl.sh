@@ -40,9 +40,39 @@ refused() { # text status command...
 	eq "$2" $rc "status of $3"
 	has "$out" "$1"
 }
+# A process that does not read: its stdin stands still, and the tables say so.
+waiting() { ctl tunnel streams box | grep -q 'to agent.* [1-9][0-9]*m\?s *[1-9][0-9]*m\?s *$'; }
+stuck() {
+	head -c 4M /dev/zero | docker exec -i box sh -c 'read -r go </tmp/go; cat | wc -c' >"$T/stuck" &
+	local exec=$!
+	docker exec box mkfifo /tmp/go
+	until_true 10 waiting
+	has "$(ctl tunnel streams box)" "from agent"
+	[ "$(agent box oldest_unacked_ms)" -gt 0 ]
+	docker exec box sh -c 'echo go >/tmp/go'
+	wait $exec
+	eq 4194304 "$(cat "$T/stuck")"
+	[ "$(agent box paused_ms)" -gt 0 ]
+}
+t "tunnel streams: how far they are at both ends, and since when one waits" stuck
+
+metric() { ask http://d/internal/v1/metrics | sed -n "s/^sockerless_$1 //p"; }
+measured() {
+	local resent
+	eq 1 "$(metric 'agents{state="up"}')"
+	eq 1 "$(metric resumes_total)"
+	eq 1 "$(metric sessions_total)"
+	eq 268435456 "$(metric window_budget_bytes)"
+	resent=$(metric 'stream_bytes_total{direction="out"}')
+	[ "$resent" -ge 4194304 ]
+	! ask http://d/internal/v1/metrics | grep -vE '^(# (HELP|TYPE) sockerless_[a-z_]+ |sockerless_[a-z_]+(\{[a-z]+="[a-z]+"\})? [0-9.e+-]+$)'
+}
+t "metrics: the tunnels in numbers" measured
+
 wrong() {
 	refused 'No such container: nosuch' 1 tunnel kill nosuch
 	refused 'has no agent' 1 tunnel kill idle
+	refused 'has no agent' 1 tunnel streams idle
 	refused 'usage: sockerlessctl' 2 tunnel
 	refused 'usage: sockerlessctl' 2 agents --nonsense
 	refused 'usage: sockerlessctl' 2 nonsense

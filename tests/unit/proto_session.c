@@ -1956,3 +1956,53 @@ Test(session, a_link_has_to_answer_before_something_depends_on_it)
 	cr_assert_not(dead_after(G.s, 1999, 0));
 	cr_assert(dead_after(G.s, 1, 0));
 }
+
+/* ---- what the metrics say ------------------------------------------------------------------------ */
+
+static void remember_stream(void *ctx, const struct stream_info *i)
+{
+	((struct stream_info *)ctx)[i->id] = *i;
+}
+
+Test(pair, a_stream_that_stands_still_is_seen_from_both_ends)
+{
+	struct stream_info at[IDS] = { 0 };
+	struct session_stats stats;
+
+	G.got[3].appetite = 1000;
+	put(out_a, 256 * 1024);
+	quiet();
+	put(out_a, 1000);
+	quiet();
+	now += 7000;
+	session_tick(A.s, now);
+	session_tick(G.s, now);
+	session_stats(A.s, &stats);
+	cr_assert_geq(stats.oldest_ms, 7000);
+	session_stats(G.s, &stats);
+	cr_assert_geq(stats.oldest_ms, 7000);
+	cr_assert_eq(stats.paused_ms, 0, "counted when it is over");
+	session_each_stream(G.s, remember_stream, at);
+	cr_assert_eq(at[3].end, 256 * 1024 + 1000);
+	cr_assert_eq(at[3].delivered, 1000);
+	cr_assert_geq(at[3].waiting_ms, 7000);
+	cr_assert_eq(at[2].waiting_ms, 0);
+	cr_assert(at[2].sender && !at[3].sender);
+	session_each_stream(A.s, remember_stream, at);
+	cr_assert_eq(at[3].delivered, 1000);
+	cr_assert_geq(at[3].paused_ms, 7000, "its window is full");
+	G.got[3].appetite = UINT64_MAX;
+	stream_resume(out_g);
+	quiet();
+	session_stats(A.s, &stats);
+	cr_assert_geq(stats.paused_ms, 7000);
+	cr_assert_eq(stats.oldest_ms, 0);
+	session_stats(G.s, &stats);
+	cr_assert_geq(stats.paused_ms, 7000);
+	cr_assert_eq(stats.oldest_ms, 0);
+	cut();
+	now += 3000;
+	resume();
+	session_stats(G.s, &stats);
+	cr_assert_geq(stats.down_ms, 3000);
+}
