@@ -1,6 +1,7 @@
 /* fuzz: two session machines face to face. The input is a program: what the applications do, which
- * frames pass, are lost, are bent in a byte or are made up, when the link is cut. Memory must stay
- * within the bounds, honest streams must carry the right bytes, nothing may crash or leak. */
+ * frames pass, are lost, are bent in a byte or are made up, when the link is cut, when the gateway's
+ * program is replaced. Memory must stay within the bounds, honest streams must carry the right bytes,
+ * nothing may crash or leak. */
 #include <assert.h>
 #include <string.h>
 
@@ -236,6 +237,28 @@ static void check(const struct side *x)
 	assert(stats.streams <= IDS);
 }
 
+/* The gateway's program is replaced: its session goes through bytes, and is the same without its link. */
+static void replace_gateway(void)
+{
+	struct session_stats before, after;
+	struct unpack u;
+	struct pack p;
+
+	link_down();
+	session_stats(G.s, &before);
+	pack_init(&p);
+	session_save(G.s, &p);
+	session_free(G.s);
+	u = (struct unpack){ .at = buf_head(&p.bytes), .left = p.bytes.len };
+	G.s = session_restore(&ops, &G, now, &u);
+	assert(G.s && u.left == 0);
+	session_set_budget(G.s, &G.budget);
+	pack_release(&p);
+	session_stats(G.s, &after);
+	assert(after.streams == before.streams && after.kept_bytes == before.kept_bytes);
+	assert(after.replay_bytes == before.replay_bytes && after.links == before.links);
+}
+
 static void step(void)
 {
 	uint8_t op = arg();
@@ -296,6 +319,10 @@ static void step(void)
 	case 12:
 		if (st)
 			stream_set_bulk(st, op & 0x40);
+		break;
+	case 13:
+		if (!gateway)
+			replace_gateway();
 		break;
 	default:
 		for (int i = 0; i < 8; i++)
