@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "agents/ports.h"
 #include "agents/registry.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -211,6 +212,11 @@ static void save_clients(const struct handover *h, struct pack *p)
 	http_server_save(h->g->api, p);
 }
 
+static void save_ports(const struct handover *h, struct pack *p)
+{
+	ports_save(h->g->ports, p);
+}
+
 static void pack_all(const struct handover *h, struct pack *p)
 {
 	pack_part(p, h, save_meta);
@@ -220,6 +226,7 @@ static void pack_all(const struct handover *h, struct pack *p)
 	pack_part(p, h, save_operations);
 	pack_part(p, h, save_relays);
 	pack_part(p, h, save_clients);
+	pack_part(p, h, save_ports);
 }
 
 static int write_all(int fd, const struct buf *b)

@@ -168,7 +168,7 @@ static void go_on_with_exec(struct relay *r, struct container *c)
 {
 	struct exec *e = execs_find(r->g->execs, r->exec_id, NULL);
 
-	if (c && e && c->tunnel && tunnel_set_sink(c->tunnel, e, &relay_exec_sink, r))
+	if (c && e && c->tunnel && tunnel_set_sink(c->tunnel, e->channel, e->id, &relay_exec_sink, r))
 		r->tunnel = c->tunnel;
 	else
 		relay_say_lost(r, "its session did not survive the gateway's restart");

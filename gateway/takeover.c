@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agents/ports.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "auth/auth.h"
@@ -94,7 +95,7 @@ static bool split(struct takeover *t)
 	struct unpack u = { .at = t->mem, .left = t->size };
 	AUTO_FREE char *format = unpack_str(&u);
 	struct unpack *const parts[] = { &t->meta, &t->listeners, &t->events, &t->sessions, &t->operations, &t->relays,
-					 &t->clients };
+					 &t->clients, &t->ports };
 
 	if (!format || strcmp(format, TAKEOVER_FORMAT) != 0)
 		return false;
@@ -146,7 +147,6 @@ void takeover_state(struct takeover *t, struct gateway *g)
 	registry_restore(g->registry, &t->sessions);
 	lifecycle_restore(g->lifecycle, &t->operations);
 	clients = relays_restore(g, &t->relays);
-	registry_each(g->registry, give_up_orphans, NULL);
 	log_info("taken over", "streams=%zu", clients);
 }
 
@@ -157,6 +157,8 @@ void takeover_clients(struct takeover *t, struct gateway *g)
 	if (t->here) {
 		listen_close_unwanted();
 		n = http_server_restore(g->api, &t->clients);
+		ports_restore(g->ports, &t->ports);
+		registry_each(g->registry, give_up_orphans, NULL);
 		log_info("the restart is done", "version=%s ms=%llu connections=%zu", VERSION,
 			 (unsigned long long)(clock_mono_ms() - t->frozen_ms), n);
 	}

@@ -16,14 +16,14 @@ struct config;
 #define TAKEOVER_ENV "SOCKERLESS_HANDOVER"
 #define TAKEOVER_CHECK "check:"
 /* Changes whenever a packed value does. Images of different formats do not hand over to each other. */
-#define TAKEOVER_FORMAT "1"
+#define TAKEOVER_FORMAT "2"
 
 struct takeover {
 	bool here;
 	uint8_t *mem;              /* ours */
 	size_t size;
 	struct unpack_fds fds;
-	struct unpack meta, listeners, events, sessions, operations, relays, clients;
+	struct unpack meta, listeners, events, sessions, operations, relays, clients, ports;
 	uint64_t frozen_ms;        /* monotonic: when the former image stood still */
 	int lock;                  /* of the state directory; -1 none */
 };

@@ -428,6 +428,67 @@ void ports_close(struct ports *p, const struct container *c)
 			forward_free(f, false);
 }
 
+/* ---- another process image ---------------------------------------------------------------------------- */
+
+void ports_save(const struct ports *p, struct pack *to)
+{
+	const struct forward *f;
+	uint64_t n = 0;
+
+	DL_FOREACH(p->forwards, f)
+		n += tool_can_save(f->tool);
+	pack_num(to, n);
+	DL_FOREACH(p->forwards, f) {
+		size_t part;
+
+		if (!tool_can_save(f->tool))
+			continue;
+		part = pack_begin(to);
+		pack_fd(to, conn_fd(f->conn));
+		pack_str(to, f->container_id);
+		pack_num(to, f->input_over);
+		pack_num(to, f->output_over);
+		tool_save(f->tool, to);
+		pack_end(to, part);
+	}
+}
+
+static void restore_forward(struct ports *p, struct unpack *u)
+{
+	struct forward *f = xcalloc(1, sizeof(*f));
+	int fd = unpack_fd(u);
+	struct container *c;
+
+	unpack_text(u, f->container_id, sizeof(f->container_id));
+	f->p = p;
+	f->input_over = unpack_num(u);
+	f->output_over = unpack_num(u);
+	c = u->bad ? NULL : containers_by_id(p->g->containers, f->container_id);
+	f->conn = fd >= 0 ? conn_adopt(p->g->loop, fd, NULL, 0, on_conn, f, NULL) : NULL;
+	if (!f->conn) {
+		free(f);
+		return;
+	}
+	DL_APPEND(p->forwards, f);
+	f->tool = c ? tool_restore(p->g, c, &tool_ops, f, u) : NULL;
+	if (!f->tool) {
+		log_warn("published port: a connection is cut by the restart", "container=%.12s", f->container_id);
+		forward_free(f, true);
+		return;
+	}
+	f->blocked = true; /* room for what waits is told from the loop */
+	set_wants(f);
+}
+
+void ports_restore(struct ports *p, struct unpack *u)
+{
+	for (uint64_t n = unpack_num(u); n && !u->bad; n--) {
+		struct unpack part = unpack_part(u);
+
+		restore_forward(p, &part);
+	}
+}
+
 /* ---- life ------------------------------------------------------------------------------------------- */
 
 struct ports *ports_new(struct gateway *g)

@@ -9,6 +9,7 @@
 #define AGENTS_PORTS_H
 
 #include "base/err.h"
+#include "base/pack.h"
 
 #define PORTS_CONNECTIONS_MAX 256 /* of one container at once; others wait in the kernel's queue */
 
@@ -26,5 +27,10 @@ void ports_reopen(struct ports *p, struct container *c); /* by the record; what 
 void ports_serve(struct ports *p, const struct container *c);
 /* Listen no more. Connections end with their tool, when the agent has sent the last byte. */
 void ports_close(struct ports *p, const struct container *c);
+
+/* The connections, for the process image that takes over (listening sockets are net/conn.h's). restore: sessions are
+ * there, and ports_reopen has been. */
+void ports_save(const struct ports *p, struct pack *to);
+void ports_restore(struct ports *p, struct unpack *u);
 
 #endif

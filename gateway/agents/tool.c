@@ -258,3 +258,53 @@ void tool_cancel(struct tool *t)
 		tunnel_tool_cancel(t->tunnel, t->channel);
 	dispose(t);
 }
+
+/* ---- another process image ----------------------------------------------------------------------- */
+
+bool tool_can_save(const struct tool *t)
+{
+	return t->tunnel && !t->freed;
+}
+
+void tool_save(const struct tool *t, struct pack *p)
+{
+	pack_num(p, t->channel);
+	pack_str(p, t->argv.n ? t->argv.v[0] : "");
+	pack_num(p, t->input);
+	pack_num(p, t->input_ended);
+	pack_bytes(p, t->head, sizeof(t->head));
+	pack_num(p, t->have);
+	pack_num(p, t->left);
+	pack_bytes(p, t->sentence, t->sentence_len);
+}
+
+struct tool *tool_restore(struct gateway *g, struct container *c, const struct tool_ops *ops, void *ctx, struct unpack *u)
+{
+	struct tool *t = xcalloc(1, sizeof(*t));
+	const uint8_t *sentence;
+	char *name;
+
+	t->g = g;
+	t->ops = ops;
+	t->ctx = ctx;
+	snprintf(t->container_id, sizeof(t->container_id), "%s", c->id);
+	t->channel = (uint32_t)unpack_num(u);
+	name = unpack_str(u);
+	if (name)
+		strv_take(&t->argv, name);
+	t->input = unpack_num(u);
+	t->input_ended = unpack_num(u);
+	unpack_exact(u, t->head, sizeof(t->head));
+	t->have = (unsigned)unpack_num(u);
+	t->left = (uint32_t)unpack_num(u);
+	sentence = unpack_bytes(u, &t->sentence_len);
+	u->bad |= !name || t->sentence_len > TOOL_SENTENCE_MAX;
+	if (u->bad || !c->tunnel || !tunnel_set_sink(c->tunnel, t->channel, NULL, &sink, t)) {
+		dispose(t);
+		return NULL;
+	}
+	if (sentence)
+		memcpy(t->sentence, sentence, t->sentence_len);
+	t->tunnel = c->tunnel;
+	return t;
+}

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/pack.h"
 
 struct gateway;
 struct container;
@@ -38,6 +39,11 @@ size_t tool_input_room(const struct tool *t);                    /* 0 while the 
 size_t tool_input(struct tool *t, const void *p, size_t n);      /* how many were taken */
 void tool_input_end(struct tool *t);                             /* half-close */
 void tool_resume(struct tool *t);                                /* on_output may be offered the rest */
+/* For the process image that takes over: can_save only while the program runs. restore: call tool_resume once its
+ * owner can take output; NULL if its session is gone. */
+bool tool_can_save(const struct tool *t);
+void tool_save(const struct tool *t, struct pack *p);
+struct tool *tool_restore(struct gateway *g, struct container *c, const struct tool_ops *ops, void *ctx, struct unpack *u);
 /* No more callbacks; the program is killed. NULL is fine. */
 void tool_cancel(struct tool *t);
 

@@ -728,15 +728,15 @@ void tunnel_tool_cancel(struct tunnel *t, uint32_t channel)
 	discard(t, ch);
 }
 
-uint32_t tunnel_set_sink(struct tunnel *t, const struct exec *e, const struct tunnel_sink *sink, void *ctx)
+bool tunnel_set_sink(struct tunnel *t, uint32_t channel, const char *exec_id, const struct tunnel_sink *sink, void *ctx)
 {
-	struct channel *ch = tunnel_channel(t, e->channel);
+	struct channel *ch = tunnel_channel(t, channel);
 
-	if (!ch || strcmp(ch->exec_id, e->id) != 0 || ch->sink)
-		return 0;
+	if (!ch || channel == MAIN_CHANNEL || ch->sink || (exec_id && strcmp(ch->exec_id, exec_id) != 0))
+		return false;
 	ch->sink = sink;
 	ch->ctx = ctx;
-	return ch->number;
+	return true;
 }
 
 void tunnel_exec_detach(struct tunnel *t, struct exec *e)

@@ -50,12 +50,12 @@ struct tunnel *tunnel_new(struct gateway *g, struct container *c, const struct h
 void tunnel_free(struct tunnel *t);     /* end of run: sinks are told their stream is lost */
 
 /* For the process image that takes over (registry_save): all but the link and the sinks. The restored one waits for its
- * agent's next link; whoever had a sink sets it again before anything arrives: the channel, or 0 if the exec is not
- * there. Then nobody's execs lose their stdin and nobody's tools end. */
+ * agent's next link; whoever had a sink sets it again before anything arrives (exec_id: whose channel it must be, NULL
+ * for a tool's); false: it is not there. Then nobody's execs lose their stdin and nobody's tools end. */
 void tunnel_save(const struct tunnel *t, struct pack *p);
 struct tunnel *tunnel_restore(struct gateway *g, struct container *c, const struct tunnel_observer *observer,
 			      void *observer_ctx, struct unpack *u);
-uint32_t tunnel_set_sink(struct tunnel *t, const struct exec *e, const struct tunnel_sink *sink, void *ctx);
+bool tunnel_set_sink(struct tunnel *t, uint32_t channel, const char *exec_id, const struct tunnel_sink *sink, void *ctx);
 void tunnel_give_up_orphans(struct tunnel *t);
 
 /* registry.c: a new link for this session; the former one, if any, is fenced and closed. */

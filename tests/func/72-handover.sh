@@ -156,10 +156,16 @@ t "two at once, and two signals at once" at_once
 
 # A published port is listened on all the time, and settings are read anew.
 new_settings() {
-	docker run -d --name web -p 127.0.0.1::80 busybox sh -c 'mkdir /w; echo page >/w/index.html; exec httpd -f -h /w' >/dev/null
+	docker run -d --name web -p 127.0.0.1::80 busybox sh -c 'mkdir /w; head -c 6000000 /dev/urandom >/w/big; echo page >/w/index.html; exec httpd -f -h /w' >/dev/null
 	local port
 	port=$(docker port web 80/tcp | cut -d: -f2)
 	until_true 10 curl -sf -m 2 "http://127.0.0.1:$port/"
+	# A connection that is in the middle of a download.
+	curl -s -m 30 --limit-rate 4M "http://127.0.0.1:$port/big" >"$T/page" & local page=$!
+	until_true 5 test -s "$T/page"
+	restart
+	wait $page
+	eq "$(docker exec web cat /w/big | sum)" "$(sum "$T/page")" 'through a published port'
 	echo 'SOCKERLESS_POLL_INTERVAL=often' >"$settings"
 	refused "SOCKERLESS_POLL_INTERVAL"
 	echo 'nonsense' >>"$settings"
