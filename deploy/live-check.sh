@@ -132,8 +132,8 @@ api() {
 	local url=${endpoint:-https://$2.googleapis.com}$3 body=()
 	: >"$tmp/answer"
 	[ -z "${4:-}" ] || body=(-H 'Content-Type: application/json' --data-binary @-)
-	status=$(printf %s "${4:-}" | curl -sS -m 60 -K "$tmp/auth" -X "$1" -o "$tmp/answer" -w '%{http_code}' "${body[@]}" "$url" \
-		2>"$tmp/curl") || status=000
+	status=$(printf %s "${4:-}" | curl -sS -m 60 -A sockerless-live-check/1 -K "$tmp/auth" -X "$1" -o "$tmp/answer" \
+		-w '%{http_code}' "${body[@]}" "$url" 2>"$tmp/curl") || status=000
 }
 get() { jq -r "$1 // empty" "$tmp/answer" 2>/dev/null; }
 sentence() { # what it said, in a line

@@ -259,6 +259,7 @@ cloud_follow() {
 	docker inspect -f '{{.Id}}' alone >"$T/alone"
 	find "$T/state/logs" -name "$(cat "$T/alone").log*" -exec rm {} +
 	deaf_gateway
+	knobs '{"logDisorder":true}'
 	until_true 20 is_state alone running
 	docker logs -f alone >"$T/followed" 2>&1 &
 	local pid=$!
@@ -271,7 +272,7 @@ cloud_follow() {
 	docker rm alone
 	nothing_left_at_google
 }
-t "logs -f by polling when no agent calls: it ends with the run" cloud_follow
+t "logs -f by polling when no agent calls, pages in disorder, entries twice: it ends with the run" cloud_follow
 
 # A task's result is its main container's: only varlog/system knows of the others.
 cloud_codes() {
