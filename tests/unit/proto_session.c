@@ -2006,3 +2006,47 @@ Test(pair, a_stream_that_stands_still_is_seen_from_both_ends)
 	session_stats(G.s, &stats);
 	cr_assert_geq(stats.down_ms, 3000);
 }
+
+/* ---- older peers --------------------------------------------------------------------------------- */
+
+/* What an agent or a gateway of before the features sent and understood. */
+Test(session, an_older_peer_hears_nothing_it_does_not_know)
+{
+	struct hello h = hello_for(&A), heard;
+	struct frame_out f;
+
+	setup_blind(true, true);
+	session_hello(A.s, &h, now);
+	hello_release(&h);
+	cr_assert(session_next_frame(A.s, &f, now));
+	wire_put(&A.out, &f);
+	cr_assert_eq(session_peek_hello(A.out.v[0].p, A.out.v[0].n, &heard, &last_error), 0);
+	wire_clear(&A.out);
+	cr_assert_eq(heard.features, FEATURE_CHECKS | FEATURE_MIGRATING);
+	heard.features = 0;
+	heard.window_in = heard.window_out = STREAM_WINDOW_DEFAULT;
+	cr_assert_eq(session_accept(G.s, &heard, true, now, &last_error), 0);
+	hello_release(&heard);
+	settle();
+	put(out_a, 100000);
+	put(in_g, 100000);
+	control(&A, CONTROL_MIGRATING, 0, 0);
+	stream_fin(out_a);
+	stream_fin(in_g);
+	do {
+		say(&A);
+		say(&G);
+		for (struct side *x = &A; x; x = x == &A ? &G : NULL)
+			while (x->out.head < x->out.tail) {
+				struct frame_copy c = x->out.v[x->out.head++];
+
+				cr_assert(c.p[0] != 3 || c.n <= 5, "a FIN with a checksum");
+				cr_assert_eq(hear(x == &A ? &G : &A, c.p, c.n), 0, "%s", last_error.msg);
+				free(c.p);
+			}
+	} while (say(&A) + say(&G) > 0);
+	quiet();
+	cr_assert_eq(G.got[3].fins, 1);
+	cr_assert_eq(A.got[2].fins, 1);
+	cr_assert_str_eq(G.log, "");
+}
