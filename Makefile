@@ -118,7 +118,7 @@ $(B)/test/base_%: $(B)/obj/tests/unit/base_%.o $(BASE_OBJ)
 $(B)/test/net_%: $(B)/obj/tests/unit/net_%.o $(NET_OBJ) $(BASE_OBJ)
 	$(LINK) -lcriterion $(EMU_LIBS)
 $(B)/test/proto_%: $(B)/obj/tests/unit/proto_%.o $(PROTO_OBJ) $(BASE_OBJ)
-	$(LINK) -lcriterion -lprotobuf-c -lcrypto
+	$(LINK) -lcriterion -lprotobuf-c -ljansson -lcrypto
 $(B)/test/gateway_%: $(B)/obj/tests/unit/gateway_%.o $(GW_LIB_OBJ) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
 	$(LINK) -lcriterion $(DAEMON_LIBS)
 $(B)/test/agent_%: $(B)/obj/tests/unit/agent_%.o $(AGENT_LIB_OBJ) $(PROTO_OBJ) $(NET_OBJ) $(BASE_OBJ)
@@ -131,7 +131,7 @@ unit: $(UNIT_BIN)
 
 # ---- functional tests: the real docker client against real programs (tests/func/lib.sh) ----
 TEST_IMAGES := $(O)/test-images/.built
-$(TEST_IMAGES): tests/images/build.sh tests/images/static.c $(STATIC_AGENT)
+$(TEST_IMAGES): tests/images/build.sh tests/images/static.c $(wildcard tests/func/predecessor*.py) $(STATIC_AGENT)
 	$(Q)echo "  IMAGES  $(@D)"; tests/images/build.sh $(@D) $(STATIC_AGENT) && touch $@
 test-images: $(TEST_IMAGES)
 RUN_ENV = BUILD=$(B) IMAGES=$(O)/test-images CLIENTS=$(O)/clients

@@ -39,6 +39,7 @@ struct config {
 	char *callback_url;        /* SOCKERLESS_CALLBACK_URL, http(s) or ws(s)://host[:port], no trailing slash; a path is kept
 				    * as it is, without one cloud/job_spec appends ours. NULL = forward mode */
 	char *callback_listen;     /* --callback-addr, SOCKERLESS_CALLBACK_ADDR, ":9112"; used when callback_url is set */
+	bool accept_bootstraps;    /* SOCKERLESS_ACCEPT_BOOTSTRAPS: agents of the predecessor's that have no token */
 	char *callback_cert, *callback_key; /* --callback-cert/-key: serve wss ourselves */
 	int64_t poll_interval_ms;  /* SOCKERLESS_POLL_INTERVAL, 2s */
 	int64_t agent_timeout_ms;  /* SOCKERLESS_AGENT_TIMEOUT, 30s: from the container's start to the agent's call */

@@ -27,6 +27,7 @@ struct gateway {
 	struct events *events;          /* state/events.h */
 
 	struct registry *registry;      /* agents/registry.h: which agent serves which container */
+	struct dialects *dialects;      /* agents/dialect_agent.h: those of the predecessor */
 	struct ports *ports;            /* agents/ports.h: what containers publish */
 	struct callback *callback;      /* agents/callback.h: the libwebsockets listener; NULL in forward mode */
 

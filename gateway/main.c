@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "agents/callback.h"
+#include "agents/dialect_agent.h"
 #include "agents/ports.h"
 #include "agents/registry.h"
 #include "api/api.h"
@@ -328,6 +329,7 @@ static int build(struct program *p, struct err *err)
 	}
 	g->cloud = cloud_new(g);
 	g->registry = registry_new(g);
+	g->dialects = dialects_new(g);
 	g->ports = ports_new(g);
 	g->lifecycle = lifecycle_new(g);
 	g->api = api_new(g, err);
@@ -348,6 +350,7 @@ static void take_down(struct program *p)
 		api_free(g);
 	health_free(g->health);
 	callback_free(g->callback); /* its links end in the registry, and that in the lifecycle */
+	dialects_free(g->dialects);
 	ports_free(g->ports);
 	lifecycle_free(g->lifecycle);
 	registry_free(g->registry);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agents/admission.h"
+#include "agents/dialect_agent.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/clock.h"
@@ -22,6 +23,8 @@
 #define DEAD_PEER_MS 20000   /* unacknowledged bytes for so long: the connection is gone (R22) */
 #define CLOSE_ROUNDS 1000
 #define CALLS_AT_ONCE 20     /* handshakes begun in a row: TLS takes about a millisecond for each */
+#define DIALECT_PROTOCOL "none" /* the predecessor's agents ask for no subprotocol */
+#define DIALECT_PING_MS 25000 /* the predecessor's agent sends none itself, and proxies cut what is idle */
 
 struct callback {
 	struct gateway *g;
@@ -44,6 +47,10 @@ struct agent_link {
 	struct buf message;      /* pieces of a message that came in several callbacks */
 	struct buf last_words;   /* a refusal to send before closing */
 	struct timer *hello_timer;
+	bool dialect;            /* the predecessor's agent: no frames, and wire instead of base.tunnel */
+	struct dialect_wire *wire; /* NULL: it is of no use any more */
+	struct timer *ping_timer;
+	bool ping_due;
 };
 
 static struct agent_link *agent_link(struct link *l)
@@ -101,6 +108,95 @@ static const struct link_ops link_ops = {
 	.refuse = link_refuse,
 };
 
+/* ---- the predecessor's agent ------------------------------------------------------------------------ */
+
+static void wire_wake(void *ctx)
+{
+	link_wake(ctx);
+}
+
+static void wire_pause(void *ctx, bool pause)
+{
+	struct agent_link *a = ctx;
+
+	if (!a->closing)
+		lws_rx_flow_control(a->wsi, !pause);
+}
+
+static void wire_close(void *ctx)
+{
+	((struct agent_link *)ctx)->wire = NULL;
+	link_close(ctx);
+}
+
+static const char *wire_peer(void *ctx)
+{
+	return link_peer(ctx);
+}
+
+static const struct dialect_wire_ops wire_ops = {
+	.wake = wire_wake,
+	.pause = wire_pause,
+	.close = wire_close,
+	.peer = wire_peer,
+};
+
+static void ping_later(void *ctx)
+{
+	struct agent_link *a = ctx;
+
+	a->ping_due = true;
+	link_wake(&a->base);
+	a->ping_timer = timer_start(a->callback->g->loop, DIALECT_PING_MS, ping_later, a);
+}
+
+static int dialect_established(struct agent_link *a)
+{
+	a->dialect = true;
+	a->wire = dialect_wire_new(a->callback->g->dialects, a->id, &wire_ops, a);
+	if (!a->wire)
+		return -1;
+	log_info("the predecessor's agent has connected", "container=%.12s peer=%s", a->id, a->peer);
+	a->ping_timer = timer_start(a->callback->g->loop, DIALECT_PING_MS, ping_later, a);
+	return 0;
+}
+
+static int dialect_receive(struct agent_link *a, const uint8_t *p, size_t n)
+{
+	struct err err;
+
+	if (!a->wire)
+		return 0;
+	if (!lws_frame_is_binary(a->wsi) && dialect_wire_receive(a->wire, p, n, &err) == 0)
+		return 0;
+	log_warn("predecessor's agent is cut off", "container=%.12s peer=%s reason=\"%s\"", a->id, a->peer,
+		 lws_frame_is_binary(a->wsi) ? "a binary message without our subprotocol" : err.msg);
+	return -1;
+}
+
+static int dialect_writeable(struct agent_link *a)
+{
+	uint8_t *out = a->callback->out + LWS_PRE;
+	const uint8_t *text;
+	size_t n;
+
+	if (a->ping_due) {
+		a->ping_due = false;
+		return lws_write(a->wsi, out, 0, LWS_WRITE_PING) < 0 ? -1 : (lws_callback_on_writable(a->wsi), 0);
+	}
+	for (int i = 0; i < WRITES_PER_ROUND && a->wire; i++) {
+		if (!dialect_wire_next(a->wire, &text, &n))
+			return 0;
+		memcpy(out, text, n);
+		if (lws_write(a->wsi, out, n, LWS_WRITE_TEXT) < (int)n)
+			return -1;
+		if (lws_send_pipe_choked(a->wsi))
+			break;
+	}
+	lws_callback_on_writable(a->wsi);
+	return 0;
+}
+
 /* ---- before the upgrade -------------------------------------------------------------------------- */
 
 static int deny(struct lws *wsi, unsigned status, const char *sentence)
@@ -128,18 +224,34 @@ static const char *container_id(struct lws *wsi, char *buf, int size)
 	return v && v[0] ? v : NULL;
 }
 
+/* In the header, or, as the predecessor has it, in the query. Its later agents have none at all (up to us). */
+static int authorize(struct callback *cb, struct lws *wsi, const char *id, bool dialect, struct err *err)
+{
+	char header[TOKEN_HEADER_MAX], query[TOKEN_HEADER_MAX];
+	const char *token = bearer(wsi, header, sizeof(header));
+	const char *argument = lws_get_urlarg_by_name(wsi, "token=", query, sizeof(query));
+	int rc = registry_authorize(cb->g->registry, id, token, err);
+
+	if (rc < 0 && err->kind == ERR_DENIED && argument)
+		rc = registry_authorize(cb->g->registry, id, argument, err);
+	if (rc < 0 && err->kind == ERR_DENIED && !token && !argument && dialect && cb->g->config->accept_bootstraps)
+		rc = 0;
+	lws_explicit_bzero(header, sizeof(header));
+	lws_explicit_bzero(query, sizeof(query));
+	return rc;
+}
+
 static int filter(struct callback *cb, struct lws *wsi)
 {
-	char id_buf[128], token_buf[TOKEN_HEADER_MAX], offered[128] = "";
+	char id_buf[128], offered[128] = "";
 	const char *id = container_id(wsi, id_buf, sizeof(id_buf));
-	const char *token = bearer(wsi, token_buf, sizeof(token_buf));
 	struct err err = { 0 };
 	int rc;
 
 	if (!id)
 		return deny(wsi, HTTP_STATUS_BAD_REQUEST, "id query parameter is required");
-	rc = registry_authorize(cb->g->registry, id, token, &err);
-	lws_explicit_bzero(token_buf, sizeof(token_buf));
+	lws_hdr_copy(wsi, offered, sizeof(offered), WSI_TOKEN_PROTOCOL);
+	rc = authorize(cb, wsi, id, !offered[0], &err);
 	if (rc < 0) {
 		char peer[64] = "?";
 
@@ -148,8 +260,7 @@ static int filter(struct callback *cb, struct lws *wsi)
 		return deny(wsi, err.kind == ERR_NOT_FOUND ? HTTP_STATUS_NOT_FOUND : HTTP_STATUS_UNAUTHORIZED,
 			    err.kind == ERR_NOT_FOUND ? "no such container" : "unauthorized");
 	}
-	lws_hdr_copy(wsi, offered, sizeof(offered), WSI_TOKEN_PROTOCOL);
-	if (!strstr(offered, TUNNEL_SUBPROTOCOL))
+	if (offered[0] && !strstr(offered, TUNNEL_SUBPROTOCOL))
 		return deny(wsi, HTTP_STATUS_BAD_REQUEST, "this gateway speaks " TUNNEL_SUBPROTOCOL);
 	return 0;
 }
@@ -165,7 +276,7 @@ static void no_hello(void *ctx)
 	link_close(&a->base);
 }
 
-static void established(struct callback *cb, struct lws *wsi, struct agent_link *a)
+static int established(struct callback *cb, struct lws *wsi, struct agent_link *a)
 {
 	char id_buf[128];
 	const char *id = container_id(wsi, id_buf, sizeof(id_buf));
@@ -178,7 +289,10 @@ static void established(struct callback *cb, struct lws *wsi, struct agent_link 
 	lws_get_peer_simple(wsi, a->peer, sizeof(a->peer));
 	buf_init(&a->message, FRAME_HANDSHAKE_MAX); /* HELLO; the session refuses other long ones */
 	buf_init(&a->last_words, FRAME_MAX);
+	if (!strcmp(lws_get_protocol(wsi)->name, DIALECT_PROTOCOL))
+		return dialect_established(a);
 	a->hello_timer = timer_start(cb->g->loop, CALLBACK_HELLO_MS, no_hello, a);
+	return 0;
 }
 
 static int take_message(struct agent_link *a, const uint8_t *p, size_t n)
@@ -188,6 +302,8 @@ static int take_message(struct agent_link *a, const uint8_t *p, size_t n)
 	struct buf refusal;
 	int rc = 0;
 
+	if (a->dialect)
+		return dialect_receive(a, p, n);
 	if (a->base.tunnel) {
 		rc = tunnel_receive(a->base.tunnel, p, n, &err);
 	} else if (!a->greeted) {
@@ -248,6 +364,8 @@ static int writeable(struct agent_link *a)
 
 	if (a->closing)
 		return 0;
+	if (a->dialect)
+		return dialect_writeable(a);
 	if (a->last_words.len) {
 		f = (struct frame_out){ .head = buf_head(&a->last_words), .head_len = a->last_words.len };
 		write_message(a, &f);
@@ -271,7 +389,10 @@ static void closed(struct agent_link *a)
 		return;
 	a->closing = true;
 	timer_cancel(&a->hello_timer);
-	if (a->base.tunnel)
+	timer_cancel(&a->ping_timer);
+	if (a->wire)
+		dialect_wire_gone(a->wire);
+	if (a->base.tunnel || a->wire)
 		log_info("agent's link closed", "container=%.12s peer=%s", a->id, a->peer);
 	registry_link_gone(a->callback->g->registry, &a->base);
 	buf_release(&a->message);
@@ -300,8 +421,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
 		return filter(cb, wsi);
 	case LWS_CALLBACK_ESTABLISHED:
-		established(cb, wsi, a);
-		return 0;
+		return established(cb, wsi, a);
 	case LWS_CALLBACK_RECEIVE:
 		return receive(a, in, len);
 	case LWS_CALLBACK_SERVER_WRITEABLE:
@@ -314,9 +434,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	}
 }
 
-/* The first protocol is what a client without a subprotocol gets: it is refused in the filter. */
+/* The first protocol is what a client without a subprotocol gets. */
 static const struct lws_protocols protocols[] = {
-	{ .name = "none", .callback = on_event, .per_session_data_size = sizeof(struct agent_link), .rx_buffer_size = FRAME_MAX },
+	{ .name = DIALECT_PROTOCOL, .callback = on_event, .per_session_data_size = sizeof(struct agent_link), .rx_buffer_size = FRAME_MAX },
 	{ .name = TUNNEL_SUBPROTOCOL, .callback = on_event, .per_session_data_size = sizeof(struct agent_link), .rx_buffer_size = FRAME_MAX },
 	{ 0 },
 };

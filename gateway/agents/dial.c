@@ -1,8 +1,10 @@
 /* dial - see dial.h. A small loop: health, link, wait for its end, back off, again. */
 #include "agents/dial.h"
 
+#include <jansson.h>
 #include <string.h>
 
+#include "agents/dialect_dial.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/log.h"
@@ -24,6 +26,8 @@ struct dial {
 	uint64_t backoff_ms;
 	bool greeted, stopped;
 	struct buf last_words;
+	struct dialect_dial *dialect; /* the predecessor's agent answers there; NULL: it has not yet */
+	int main_exit;             /* as /health says, or -1 */
 };
 
 static void dial_health(void *ctx);
@@ -112,9 +116,29 @@ static const struct link_ops link_ops = {
 
 /* ---- as the WebSocket sees it --------------------------------------------------------------------- */
 
+static char *url_of(const struct dial *d, const char *path)
+{
+	return xasprintf("%s%s%s", strstr(d->address, "://") ? "" : "http://", d->address, path);
+}
+
+static void dialect_gone(void *ctx)
+{
+	again(ctx);
+}
+
 static void on_open(void *ctx, struct wslink *ws)
 {
-	((struct dial *)ctx)->backoff_ms = DIAL_RETRY_MIN_MS;
+	struct dial *d = ctx;
+	AUTO_FREE char *url = NULL;
+
+	d->backoff_ms = DIAL_RETRY_MIN_MS;
+	if (wslink_has_subprotocol(ws))
+		return;
+	url = url_of(d, "/ws");
+	d->ws = NULL;
+	if (!d->dialect)
+		d->dialect = dialect_dial_new(d->g, d->id, url, d->token, dialect_gone, d);
+	dialect_dial_take(d->dialect, ws, d->main_exit);
 }
 
 static void on_message(void *ctx, struct wslink *ws, const uint8_t *p, size_t n)
@@ -179,16 +203,12 @@ static const struct wslink_ops ws_ops = {
 
 /* ---- the loop ------------------------------------------------------------------------------------- */
 
-static char *url_of(const struct dial *d, const char *path)
-{
-	return xasprintf("%s%s%s", strstr(d->address, "://") ? "" : "http://", d->address, path);
-}
-
 static void dial_link(struct dial *d)
 {
 	AUTO_FREE char *url = url_of(d, "/ws");
 	struct wslink_options opt = {
-		.url = url, .subprotocol = TUNNEL_SUBPROTOCOL, .tls = d->g->agent_tls, .timeout_ms = DIAL_TIMEOUT_MS,
+		.url = url, .subprotocol = TUNNEL_SUBPROTOCOL, .subprotocol_optional = true,
+		.tls = d->g->agent_tls, .timeout_ms = DIAL_TIMEOUT_MS,
 	};
 	struct err err = { 0 };
 
@@ -201,15 +221,27 @@ static void dial_link(struct dial *d)
 	}
 }
 
+static int main_exit(const struct http_response *r)
+{
+	json_t *health = json_loadb(r->body, r->len, 0, NULL);
+	json_t *code = json_is_true(json_object_get(health, "exited")) ? json_object_get(health, "exitCode") : NULL;
+	int rc = json_is_integer(code) ? (int)(json_integer_value(code) & 0xff) : -1;
+
+	json_decref(health);
+	return rc;
+}
+
 static void on_health(void *ctx, const struct http_response *r, const struct err *err)
 {
 	struct dial *d = ctx;
 
 	d->health = NULL;
-	if (r && r->status == 200)
-		dial_link(d);
-	else
+	if (!r || r->status != 200) {
 		again(d);
+		return;
+	}
+	d->main_exit = main_exit(r);
+	dial_link(d);
 }
 
 static void dial_health(void *ctx)
@@ -267,5 +299,7 @@ void dial_stop(struct dial *d)
 	http_call_cancel(d->health);
 	if (d->ws)
 		drop_link(d);
+	dialect_dial_free(d->dialect);
+	d->dialect = NULL;
 	loop_defer(d->g->loop, free_dial, d);
 }

@@ -607,6 +607,14 @@ struct container *tunnel_container(const struct tunnel *t)
 
 /* ---- processes ----------------------------------------------------------------------------------- */
 
+/* What need not be sent to be refused. (An exec is sent: its client sees the sentence when the agent refuses it.) */
+static int request(struct tunnel *t, const struct control *c, struct err *err)
+{
+	const char *why = t->link && t->link->ops->cannot ? t->link->ops->cannot(t->link, c) : NULL;
+
+	return why ? err_set(err, ERR_UNSUPPORTED, "%s", why) : session_send(t->session, c, err);
+}
+
 static struct exec_spec spec_of(const struct exec *e, uint32_t channel)
 {
 	return (struct exec_spec){
@@ -688,7 +696,7 @@ int tunnel_tool(struct tunnel *t, const struct strv *argv, bool input, const str
 	struct channel *ch;
 
 	random_hex(id, ID_HEX_MAX - 1);
-	if (session_send(t->session, &c, err) < 0)
+	if (request(t, &c, err) < 0)
 		return -1;
 	ch = add_exec_channel(t, number, id, sink, ctx, err);
 	if (!ch)
@@ -805,35 +813,35 @@ int tunnel_begin_main(struct tunnel *t, struct err *err)
 {
 	struct control c = { .type = CONTROL_BEGIN, .channel = MAIN_CHANNEL };
 
-	return session_send(t->session, &c, err);
+	return request(t, &c, err);
 }
 
 int tunnel_set_restart_policy(struct tunnel *t, const struct restart_policy *policy, struct err *err)
 {
 	struct control c = { .type = CONTROL_RESTART_POLICY, .channel = MAIN_CHANNEL, .restart_policy = *policy };
 
-	return session_send(t->session, &c, err);
+	return request(t, &c, err);
 }
 
 int tunnel_leave(struct tunnel *t, struct err *err)
 {
 	struct control c = { .type = CONTROL_LEAVE, .channel = MAIN_CHANNEL };
 
-	return session_send(t->session, &c, err);
+	return request(t, &c, err);
 }
 
 int tunnel_signal(struct tunnel *t, uint32_t channel, int number, struct err *err)
 {
 	struct control c = { .type = CONTROL_SIGNAL, .channel = channel, .signal.number = number };
 
-	return session_send(t->session, &c, err);
+	return request(t, &c, err);
 }
 
 int tunnel_resize(struct tunnel *t, uint32_t channel, uint16_t rows, uint16_t cols, struct err *err)
 {
 	struct control c = { .type = CONTROL_RESIZE, .channel = channel, .resize = { rows, cols } };
 
-	return session_send(t->session, &c, err);
+	return request(t, &c, err);
 }
 
 void tunnel_info(const struct tunnel *t, struct tunnel_info *ret)

@@ -28,6 +28,8 @@ struct link_ops {
 	size_t (*queue)(const struct link *l); /* bytes in our kernel that the peer's has not confirmed */
 	/* Send these frame bytes (a refusing WELCOME; may be empty), then close. */
 	void (*refuse)(struct link *l, const struct buf *frame);
+	/* Why this agent cannot be told that, or NULL: it can. NULL as a function: it can everything. */
+	const char *(*cannot)(struct link *l, const struct control *c);
 };
 struct link {
 	const struct link_ops *ops;

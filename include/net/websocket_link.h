@@ -1,5 +1,6 @@
 /* websocket_link - a conn that speaks WebSocket, for the agent (client of the callback, server of
- * forward mode) and for the gateway's forward dial. Binary messages in, binary messages out.
+ * forward mode) and for the gateway's forward dial. Binary messages in, binary messages out, or text
+ * messages after wslink_speak_text.
  *
  * Sending is pull: wslink_wake() says there is something; when the socket has room, the link asks
  * next() for one message after the other, masks it into its output buffer and writes. At most
@@ -9,6 +10,7 @@
 #ifndef NET_WEBSOCKET_LINK_H
 #define NET_WEBSOCKET_LINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -44,6 +46,7 @@ struct wslink_ops {
 struct wslink_options {
 	const char *url;             /* ws:// wss:// http:// https:// host[:port]/path?query */
 	const char *subprotocol;     /* offered, and required in the answer */
+	bool subprotocol_optional;   /* but an answer without it will do: see wslink_has_subprotocol */
 	struct strv headers;         /* "Authorization: Bearer ..." */
 	struct tls *tls;             /* client context; needed for wss and https */
 	uint64_t timeout_ms;         /* connect + handshake */
@@ -55,6 +58,9 @@ struct wslink *wslink_connect(uv_loop_t *loop, const struct wslink_options *opt,
  * leftover's bytes are consumed. on_open is not called. */
 struct wslink *wslink_adopt(struct conn *conn, struct buf *leftover, const struct wslink_ops *ops,
 			    void *ctx);
+bool wslink_has_subprotocol(const struct wslink *l); /* the one that was offered; once open */
+void wslink_speak_text(struct wslink *l);     /* from here on text both ways, and no binary */
+void wslink_give(struct wslink *l, const struct wslink_ops *ops, void *ctx); /* to another owner */
 void wslink_wake(struct wslink *l);           /* cheap; may be called at any time, also in callbacks */
 void wslink_pause_reading(struct wslink *l, int pause);
 void wslink_close(struct wslink *l);          /* no callback from here on; NULL is fine */

@@ -37,7 +37,8 @@ struct wslink {
 	const struct wslink_ops *ops;
 	void *ctx;
 	enum link_state state;
-	bool server;
+	bool server, text;
+	bool subprotocol_optional, has_subprotocol;
 	bool paused, read_much;
 	bool in_messages, in_flush;     /* on the stack: flush later, do not recurse */
 	bool woken, wake_deferred, look_deferred;
@@ -175,7 +176,7 @@ static bool fill(struct wslink *l)
 		m = (struct wslink_out){0};
 		if (!l->ops->next(l->ctx, l, &m) || l->state != OPEN)
 			return false;
-		put_frame(l, WS_BINARY, &m);
+		put_frame(l, l->text ? WS_TEXT : WS_BINARY, &m);
 	}
 	return true;
 }
@@ -249,7 +250,13 @@ static void on_frame(struct wslink *l, const struct ws_message *m)
 	unsigned status;
 
 	switch (m->op) {
+	case WS_TEXT:
 	case WS_BINARY:
+		if ((m->op == WS_TEXT) != l->text) {
+			send_close(l, 1003);
+			fail(l, "the peer sent a %s message", m->op == WS_TEXT ? "text" : "binary");
+			break;
+		}
 		l->ops->on_message(l->ctx, l, m->data, m->len);
 		break;
 	case WS_PING: /* only the last one matters, RFC 6455 5.5.3 */
@@ -264,11 +271,8 @@ static void on_frame(struct wslink *l, const struct ws_message *m)
 		fail(l, "the peer closed the WebSocket: %u %.*s", status,
 		     m->len > 2 ? (int)m->len - 2 : 0, m->len > 2 ? (const char *)m->data + 2 : "");
 		break;
-	case WS_PONG:
+	default: /* PONG */
 		break;
-	default:
-		send_close(l, 1003);
-		fail(l, "the peer sent a text message");
 	}
 }
 
@@ -351,7 +355,7 @@ static bool read_in(struct wslink *l)
 
 /* ---- the client's handshake ---- */
 
-static const char *answer_offence(const struct wslink *l)
+static const char *answer_offence(struct wslink *l)
 {
 	const char *accept = http1_header(l->answer, "Sec-WebSocket-Accept");
 	const char *proto = http1_header(l->answer, "Sec-WebSocket-Protocol");
@@ -363,8 +367,11 @@ static const char *answer_offence(const struct wslink *l)
 		return "it does not upgrade to WebSocket";
 	if (!accept || strcmp(accept, right) != 0)
 		return "its Sec-WebSocket-Accept is wrong";
-	if (l->subprotocol ? !proto || strcmp(proto, l->subprotocol) != 0 : proto != NULL)
+	l->has_subprotocol = l->subprotocol && proto && strcmp(proto, l->subprotocol) == 0;
+	if (l->has_subprotocol != (l->subprotocol != NULL) && (proto || !l->subprotocol_optional))
 		return "it does not speak our subprotocol";
+	if (proto && !l->subprotocol)
+		return "it speaks a subprotocol that was not offered";
 	if (http1_header(l->answer, "Sec-WebSocket-Extensions"))
 		return "it uses an extension that was not offered";
 	return NULL;
@@ -578,6 +585,7 @@ struct wslink *wslink_connect(uv_loop_t *loop, const struct wslink_options *opt,
 	if (!l->request)
 		goto fail;
 	l->subprotocol = xstrdup(opt->subprotocol);
+	l->subprotocol_optional = opt->subprotocol_optional;
 	l->answer = http1_new_response(ANSWER_HEAD_MAX);
 	uv_update_time(loop);
 	l->deadline_ms = uv_now(loop) + opt->timeout_ms;
@@ -608,6 +616,22 @@ struct wslink *wslink_adopt(struct conn *conn, struct buf *leftover, const struc
 	defer_look(l);
 	set_want(l);
 	return l;
+}
+
+bool wslink_has_subprotocol(const struct wslink *l)
+{
+	return l->has_subprotocol;
+}
+
+void wslink_speak_text(struct wslink *l)
+{
+	l->text = true;
+}
+
+void wslink_give(struct wslink *l, const struct wslink_ops *ops, void *ctx)
+{
+	l->ops = ops;
+	l->ctx = ctx;
 }
 
 void wslink_wake(struct wslink *l)

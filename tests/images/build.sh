@@ -8,6 +8,7 @@
 #   configured   busybox with ENTRYPOINT, CMD, ENV, WORKDIR, LABEL and STOPSIGNAL set
 #   volumes      busybox with VOLUME /data (a file in it) and /logs
 #   baked        busybox with the agent inside, for SOCKERLESS_AGENT_MODE=baked
+#   predecessor  busybox with tests/func/predecessor_agent.py and the Python it needs in the agent's place
 #
 # usage: build.sh OUT_DIR AGENT_BINARY
 set -euo pipefail
@@ -127,3 +128,38 @@ mkdir -p "$work/baked/sockerless/bin"
 install -m 755 "$agent" "$work/baked/sockerless/bin/sockerless-agent"
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$work/baked/sockerless/ca-certificates.crt"
 image baked --config.cmd sh --config.env PATH=$path
+
+# The agent is run as `sockerless-agent run -- COMMAND`; the predecessor's wants its own flags.
+busybox predecessor
+root=$work/predecessor
+mkdir -p "$root/sockerless/bin"
+install -m 644 "$here"/../func/predecessor{,_agent}.py "$root/sockerless"
+install -m 755 /usr/bin/python3 "$root/usr/bin/python3"
+/usr/bin/python3 -S -I -c '
+import sys
+sys.path.insert(0, sys.argv[1])
+import encodings.idna, encodings.utf_8, encodings.ascii, encodings.latin_1, predecessor_agent
+for m in list(sys.modules.values()):
+    if getattr(m, "__file__", None):
+        print(m.__file__)' "$here/../func" | while read -r file; do
+	case $file in /usr/lib/*) ;; *) continue ;; esac
+	mkdir -p "$root$(dirname "$file")"
+	cp -L "$file" "$root$file"
+	case $file in *.so) ldd "$file" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' ;; esac
+done >"$work/libraries"
+ldd /usr/bin/python3 | awk '$2 == "=>" && $3 ~ /^\// {print $3} $1 ~ /^\// {print $1}' >>"$work/libraries"
+sort -u "$work/libraries" | while read -r library; do
+	mkdir -p "$root$(dirname "$library")"
+	[ -e "$root$library" ] || cp -L "$library" "$root$library"
+done
+cat >"$root/sockerless/bin/sockerless-agent" <<-'END'
+	#!/bin/sh
+	shift 2
+	flags="-callback $SOCKERLESS_AGENT_CALLBACK_URL"
+	[ -n "$SOCKERLESS_AGENT_CALLBACK_URL" ] || flags='-addr :9111'
+	case $1 in keep-alive) shift && flags="$flags -keep-alive" ;; esac
+	case $1 in token-in-url) shift && flags="$flags&token=$SOCKERLESS_AGENT_TOKEN" && unset SOCKERLESS_AGENT_TOKEN ;; esac
+	exec /usr/bin/python3 -S -s -E /sockerless/predecessor_agent.py $flags -- "$@"
+END
+chmod 755 "$root/sockerless/bin/sockerless-agent"
+image predecessor --config.cmd sh --config.env PATH=$path

@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# The predecessor's agent with our gateway, and our agent with the predecessor's back end: docs/predecessor.md.
+# The image's agent is predecessor_agent.py.
+. "$(dirname "$0")/lib.sh"
+[ "$ENGINE" = gateway ] || exit 0
+export SOCKERLESS_AGENT_MODE=baked
+engine_start predecessor baked
+
+start() { docker run -d --name "$@" >/dev/null; }
+
+must start pre predecessor sh -c 'echo begun; echo told >&2; exec sleep 100000'
+
+output() {
+	eq 'out' "$(docker exec pre sh -c 'echo out; echo err >&2' 2>err)"
+	eq err "$(cat err)"
+}
+t "exec: stdout and stderr" output
+codes() {
+	status 7 docker exec pre sh -c 'exit 7'
+	status 137 docker exec pre sh -c 'kill -KILL $$'
+	status 127 docker exec pre /no/such/program
+}
+t "exec: exit codes" codes
+sentence() { has "$(docker exec pre /no/such/program 2>&1 || true)" 'no such file'; }
+t "exec: what cannot be started says why" sentence
+input() { eq 'through it' "$(echo 'through it' | docker exec -i pre cat)"; }
+t "exec: stdin and its end" input
+environment() {
+	eq 'a=<b>&"c" /tmp' "$(docker exec -e 'V=a=<b>&"c"' -w /tmp pre sh -c 'echo "$V $(pwd)"')"
+	eq 'naïve 漢' "$(docker exec pre echo 'naïve 漢')"
+}
+t "exec: variables, directory, text that JSON escapes" environment
+bulk() {
+	random_file "$T/bulk" 8
+	docker exec -i pre cat <"$T/bulk" >"$T/back"
+	eq "$(sum "$T/bulk")" "$(sum "$T/back")"
+}
+t "exec: 8 MiB through it and back" bulk
+terminal() {
+	local got
+	got=$($PYTHON "$func_dir/predecessor_client.py" terminal pre)
+	has "$got" '40 100'
+	has "$got" '50 120'
+	has "$got" 'code 5'
+}
+t "exec: a terminal, its size, its new size, its exit" terminal
+signalled() {
+	docker exec -d pre sh -c 'trap "touch /usr1; exit" USR1; echo $$ >/pid; while :; do sleep 0.05; done'
+	until_true 5 docker exec pre test -s /pid
+	docker exec pre sh -c 'kill -USR1 $(cat /pid)'
+	until_true 5 docker exec pre test -e /usr1
+}
+t "exec: detached" signalled
+both_logs() {
+	eq 'begun told ' "$(docker logs pre 2>&1 | sort | tr '\n' ' ')"
+	eq told "$(docker logs pre 2>&1 >/dev/null)"
+}
+t "logs: what was said before the agent was attached to" both_logs
+slow() { $PYTHON "$func_dir/predecessor_client.py" slow pre 24; }
+t "exec: a client that reads slowly gets every byte" slow
+
+attached() {
+	eq 'line' "$(echo line | docker run --rm -i predecessor cat)"
+	status 3 docker run --rm -i predecessor sh -c 'read x; exit 3' <<<x
+}
+t "run: attached, stdin, its end, exit code, wait" attached
+replayed() { # the connection is lost after 1.4 MB: what the replay says again is left out
+	start rp predecessor sh -c 'seq 1 200000; while [ ! -e /go ]; do sleep 0.05; done; echo finished; exec sleep 1000'
+	until_true 20 log_has rp '^200000$'
+	status 137 docker exec rp @cut
+	until_true 15 docker exec rp touch /go
+	until_true 10 log_has rp finished
+	until_true 10 eq "$({ seq 1 200000; echo finished; } | sum)" "$(docker logs rp | sum)"
+	docker rm -f rp >/dev/null
+}
+t "logs: 1.4 MB, and the same after a connection with a replay of 1 MiB" replayed
+
+again() { # the agent comes back, main goes on, nothing is said twice
+	start again predecessor sh -c 'echo one; while [ ! -e /go ]; do sleep 0.05; done; echo two; exec sleep 1000'
+	until_true 10 log_has again one
+	status 137 docker exec again @cut
+	until_true 15 docker exec again touch /go
+	until_true 10 log_has again two
+	eq 'one two ' "$(docker logs again | tr '\n' ' ')"
+	docker rm -f again >/dev/null
+}
+t "a connection that just ends: exec 137, main goes on, no output twice" again
+nonsense() {
+	start bad predecessor sh -c 'echo here; exec sleep 1000'
+	local what
+	for what in @garbage @oversized @binary; do
+		status 137 docker exec bad $what
+		until_true 15 docker exec bad true
+	done
+	eq here "$(docker logs bad)"
+	docker rm -f bad >/dev/null
+}
+t "garbage, a message of 5.6 MB, a binary one: cut off, and welcome again" nonsense
+unknown() {
+	eq ours "$(docker exec pre @unknown || test $? = 3)"
+	is_state pre running
+}
+t "messages of other types and for others are skipped" unknown
+expired() {
+	start ex predecessor sleep 1000
+	docker exec ex @expire
+	has "$(docker exec ex true 2>&1 || true)" 'end of its life'
+	docker rm -f ex >/dev/null
+}
+t "lifetime_expired: further execs are refused, and say so" expired
+
+stopped() {
+	start st predecessor sleep 1000
+	docker kill -s HUP st >/dev/null
+	eq 129 "$(docker wait st)"
+	docker rm st >/dev/null
+	start st predecessor sh -c 'trap "exit 9" TERM; while :; do sleep 0.05; done'
+	docker exec st true
+	docker stop -t 5 st >/dev/null
+	eq 9 "$(state st ExitCode)"
+	docker rm st >/dev/null
+}
+t "kill, stop, wait" stopped
+cannot() {
+	local what
+	has "$(docker cp pre:/etc/passwd - 2>&1 || true)" "the predecessor's"
+	has "$(docker top pre 2>&1 || true)" "the predecessor's"
+	has "$(docker stats --no-stream pre 2>&1 || true)" "the predecessor's"
+	has "$(docker pause pre 2>&1 || true)" "the predecessor's"
+	has "$(docker exec -u 1000 pre id 2>&1 || true)" 'as its own user only'
+	status 126 docker exec -u 1000 pre id
+	has "$(docker kill -s WINCH pre 2>&1 || true)" 'TERM, KILL, INT, HUP, QUIT, USR1 and USR2'
+	is_state pre running
+}
+t "what the dialect has no words for is refused with a sentence" cannot
+
+token_in_url() {
+	start tu predecessor token-in-url sleep 1000
+	eq fine "$(docker exec tu echo fine)"
+	docker rm -f tu >/dev/null
+}
+[ "$MODE" = forward ] || t "the token in the URL alone" token_in_url
+doors() { $PYTHON "$func_dir/predecessor_client.py" doors "$(docker inspect -f '{{.Id}}' pre)" "ws://$(local_json callback)"; }
+[ "$MODE" = forward ] || t "doors: no id, unknown id, wrong token, foreign subprotocol" doors
+
+restarted() {
+	docker exec pre sh -c 'echo kept >/kept'
+	echo "$EPOCHREALTIME" >"$T/before"
+	engine_kill
+	gateway_run
+	until_true 20 docker exec pre cat /kept
+	eq 'begun told ' "$(docker logs pre 2>&1 | sort | tr '\n' ' ')"
+}
+t "the gateway is killed and started again: the agent is back, its replay adds nothing" restarted
+finished() {
+	docker stop -t 0 pre >/dev/null
+	eq 137 "$(state pre ExitCode)"
+}
+t "the end of main" finished
+
+finish
