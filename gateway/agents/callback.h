@@ -2,7 +2,7 @@
  *
  * GET <path>?id=<container id>, Upgrade: websocket, Sec-WebSocket-Protocol: sockerless.tunnel.v1,
  * Authorization: Bearer <token>. Refused before the upgrade: 404 unknown container, 401 bad token,
- * 400 no id or another subprotocol. Plain GET /healthz answers 200 for load balancers.
+ * 400 no id or another subprotocol; without any it is the predecessor's agent (docs/predecessor.md). Plain GET /healthz answers 200 for load balancers.
  * Any path is accepted, so that a proxy may rewrite it; /internal/v1/agent/connect is the one we use.
  * After the upgrade the first message must be HELLO within CALLBACK_HELLO_MS.
  * This is the only file with <libwebsockets.h>: it and llhttp.h clash. */

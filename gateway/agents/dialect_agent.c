@@ -60,6 +60,11 @@ static const char *link_peer(const struct link *l)
 	return ((const struct dialect_agent *)l)->peer;
 }
 
+static size_t link_queue(const struct link *l)
+{
+	return 0; /* frames are taken at once */
+}
+
 static void link_refuse(struct link *l, const struct buf *frame)
 {
 	link_close(l); /* the agent hears of it by its socket's end */
@@ -69,6 +74,7 @@ static const struct link_ops link_ops = {
 	.wake = link_wake,
 	.close = link_close,
 	.peer = link_peer,
+	.queue = link_queue,
 	.refuse = link_refuse,
 	.cannot = dialect_cannot,
 };

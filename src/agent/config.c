@@ -303,6 +303,7 @@ static int load_flags(int argc, char *const argv[], struct config *c, struct err
 			i++;
 			break;
 		}
+		c->main.open_stdin = true; /* as the predecessor's agent has it, whose flags these are */
 		if (strcmp(argv[i] + strspn(argv[i], "-"), "keep-alive") == 0) {
 			c->keep_alive = true;
 		} else if ((v = flag_value(argc, argv, &i, "addr"))) {
@@ -383,13 +384,22 @@ static bool needs_tls(const char *url)
 	return strncmp(url, "wss:", 4) == 0 || strncmp(url, "https:", 6) == 0;
 }
 
+/* The predecessor puts it into the URL. */
+static bool has_token(const char *url)
+{
+	const char *query = strchr(url, '?');
+	AUTO_FREE char *token = query ? parse_query(query + 1, "token") : NULL;
+
+	return token && *token;
+}
+
 static int check(struct config *c, struct err *err)
 {
 	if (!c->callback_url && !c->listen_host) {
 		c->listen_host = xstrdup("0.0.0.0");
 		c->listen_port = AGENT_LISTEN_PORT;
 	}
-	if (!*c->token)
+	if (!*c->token && (c->listen_host || !has_token(c->callback_url)))
 		return err_set(err, ERR_INVALID,
 			       "neither SOCKERLESS_AGENT_TOKEN nor SOCKERLESS_AGENT_TOKEN_FILE is set");
 	if (c->callback_url && needs_tls(c->callback_url) && !c->ca_file)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/token.h"
+#include "dialect.h"
 #include "net/defer.h"
 #include "net/tls.h"
 #include "proc.h"
@@ -25,6 +26,8 @@ struct links {
 	struct tls *tls;             /* loaded at the first dial that needs it */
 	struct wslink *current;      /* the session's */
 	struct wslink *pending;      /* dialling; becomes current when open */
+	struct dialect *dialect;     /* for back ends of the predecessor; NULL before the first */
+	bool bridged;                /* it is the session's link; current is NULL */
 	uint64_t link_no;
 	bool forward;                /* current was opened by the gateway */
 	bool up;                     /* WELCOME has come on current */
@@ -58,6 +61,8 @@ static void retry_in(struct links *l, uint64_t ms)
 {
 	timer_cancel(&l->retry);
 	if (l->stopped || l->pending || !l->agent->cfg->callback_url)
+		return;
+	if (l->bridged && dialect_dialled(l->dialect))
 		return;
 	log_debug("dialling again", "in_ms=%llu", (unsigned long long)ms);
 	l->retry = timer_start(&l->agent->loop, ms, dial, l);
@@ -111,6 +116,7 @@ static void dial(void *ctx)
 	struct wslink_options opt = {
 		.url = cfg->callback_url,
 		.subprotocol = TUNNEL_SUBPROTOCOL,
+		.subprotocol_optional = true,
 		.timeout_ms = LINK_CONNECT_MS,
 	};
 	struct err err = {0};
@@ -118,7 +124,8 @@ static void dial(void *ctx)
 	l->retry = NULL;
 	opt.tls = client_tls(l, &err);
 	if (err.kind == ERR_NONE) {
-		strv_take(&headers, xasprintf("Authorization: Bearer %s", cfg->token));
+		if (*cfg->token)
+			strv_take(&headers, xasprintf("Authorization: Bearer %s", cfg->token));
 		opt.headers = headers;
 		l->pending = wslink_connect(&l->agent->loop, &opt, &link_ops, l, &err);
 		strv_release(&headers);
@@ -133,6 +140,11 @@ static void dial(void *ctx)
 
 static void drop_current(struct links *l)
 {
+	if (l->bridged) {
+		l->bridged = l->up = false;
+		dialect_end(l->dialect);
+		session_link_down(l->agent->session);
+	}
 	if (!l->current)
 		return;
 	wslink_close(l->current);
@@ -201,6 +213,32 @@ static uint64_t renewal_due(const struct links *l)
 	return own ? clock_mono_ms() + own : 0;
 }
 
+static void on_back_end_lost(void *ctx)
+{
+	struct links *l = ctx;
+
+	l->failures = clock_mono_ms() - l->up_ms >= LINK_STABLE_MS ? 0 : l->failures;
+	l->up_ms = clock_mono_ms();
+	log_warn("link lost", "reason=\"the back end has closed it\" link=%llu", (unsigned long long)l->link_no);
+	retry_backed_off(l);
+}
+
+/* The other side of this WebSocket is the predecessor's. */
+static void bridge(struct links *l, struct wslink *link, bool dialled)
+{
+	if (!l->dialect)
+		l->dialect = dialect_new(l->agent, on_back_end_lost, l);
+	if (!l->bridged) {
+		drop_current(l);
+		l->bridged = l->up = true;
+		l->forward = !dialled;
+		say_hello(l);
+		dialect_begin(l->dialect);
+	}
+	l->up_ms = clock_mono_ms();
+	dialect_add(l->dialect, link, dialled);
+}
+
 static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
 {
 	switch (verdict) {
@@ -239,7 +277,10 @@ static void on_open(void *ctx, struct wslink *link)
 	if (link != l->pending)
 		return;
 	l->pending = NULL;
-	take_over(l, link, false);
+	if (wslink_has_subprotocol(link))
+		take_over(l, link, false);
+	else
+		bridge(l, link, true);
 }
 
 static void on_message(void *ctx, struct wslink *link, const uint8_t *p, size_t n)
@@ -323,6 +364,8 @@ void links_free(struct links *l)
 		return;
 	l->stopped = true;
 	timer_cancel(&l->retry);
+	l->bridged = false;
+	dialect_free(l->dialect);
 	wslink_close(l->pending);
 	wslink_close(l->current);
 	l->pending = l->current = NULL;
@@ -344,10 +387,25 @@ void links_adopt(struct links *l, struct conn *conn, struct buf *leftover)
 	take_over(l, wslink_adopt(conn, leftover, &link_ops, l), true);
 }
 
+void links_adopt_dialect(struct links *l, struct conn *conn, struct buf *leftover)
+{
+	bridge(l, wslink_adopt(conn, leftover, dialect_wslink_ops(), l->dialect), false);
+}
+
 void links_wake(struct links *l)
 {
-	if (l->current)
+	if (l->bridged)
+		dialect_wake(l->dialect);
+	else if (l->current)
 		wslink_wake(l->current);
+}
+
+static void arm_tick(struct links *l, uint64_t at_ms)
+{
+	uint64_t now = clock_mono_ms();
+
+	uv_update_time(&l->agent->loop);
+	uv_timer_start(&l->tick, on_tick, at_ms > now ? at_ms - now : 1, 0);
 }
 
 void links_tick(struct links *l)
@@ -355,6 +413,10 @@ void links_tick(struct links *l)
 	struct session *s = l->agent->session;
 	uint64_t now = clock_mono_ms(), next_ms;
 
+	if (l->bridged) {
+		arm_tick(l, session_tick(s, now));
+		return;
+	}
 	if (l->current && !l->up && now - l->opened_ms > LINK_HANDSHAKE_MS)
 		lost(l, "no WELCOME");
 	else if (l->up && session_link_dead(s, wslink_kernel_queue(l->current), now))
@@ -374,8 +436,7 @@ void links_tick(struct links *l)
 		next_ms = l->opened_ms + LINK_HANDSHAKE_MS + 1;
 	if (l->up && l->renew_at_ms && next_ms > l->renew_at_ms)
 		next_ms = l->renew_at_ms;
-	uv_update_time(&l->agent->loop);
-	uv_timer_start(&l->tick, on_tick, next_ms > now ? next_ms - now : 1, 0);
+	arm_tick(l, next_ms);
 }
 
 void links_hurry(struct links *l, bool hurry)
@@ -415,5 +476,5 @@ void links_replace(struct links *l, uint32_t within_ms)
 
 bool links_hopeless(const struct links *l)
 {
-	return l->stopped && !l->current && !l->agent->cfg->listen_host;
+	return l->stopped && !l->current && !l->bridged && !l->agent->cfg->listen_host;
 }

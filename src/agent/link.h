@@ -25,6 +25,8 @@ void links_free(struct links *l);
 void links_dial(struct links *l);                    /* first try now; nothing without a URL */
 /* A WebSocket from the gateway, handshake answered: it becomes the session's link. */
 void links_adopt(struct links *l, struct conn *conn, struct buf *leftover);
+/* One from a back end of the predecessor, which asked for no subprotocol. */
+void links_adopt_dialect(struct links *l, struct conn *conn, struct buf *leftover);
 void links_wake(struct links *l);                    /* the session has something to send */
 /* Once per loop round: pings, acknowledgements, silence. */
 void links_tick(struct links *l);

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "base/token.h"
 #include "link.h"
 #include "net/http_server.h"
@@ -46,12 +47,15 @@ static void answer_health(struct agent *a, struct exchange *x)
 	buf_release(&b);
 }
 
+/* In the header, or, as the predecessor has it too, in the query. */
 static bool authorized(const struct agent *a, const struct exchange *x)
 {
 	const char *value = exchange_header(x, "Authorization");
+	AUTO_FREE char *argument = parse_query(exchange_query(x), "token");
 
-	return value && strncasecmp(value, "Bearer ", 7) == 0 &&
-	       token_equal(a->cfg->token, value + 7);
+	if (value && strncasecmp(value, "Bearer ", 7) == 0 && token_equal(a->cfg->token, value + 7))
+		return true;
+	return argument && token_equal(a->cfg->token, argument);
 }
 
 /* Is word one of the comma-separated list? */
@@ -70,7 +74,8 @@ static bool lists(const char *list, const char *word)
 	return false;
 }
 
-static void accept_tunnel(struct agent *a, struct exchange *x, const char *key)
+/* ours: the other side has asked for our subprotocol. */
+static void accept_tunnel(struct agent *a, struct exchange *x, const char *key, bool ours)
 {
 	char accept[29];
 	struct buf answer, leftover;
@@ -81,15 +86,15 @@ static void accept_tunnel(struct agent *a, struct exchange *x, const char *key)
 	buf_init(&answer, 1024);
 	buf_printf(&answer,
 		   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		   "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
-		   accept, TUNNEL_SUBPROTOCOL);
+		   "Sec-WebSocket-Accept: %s\r\n%s\r\n", accept,
+		   ours ? "Sec-WebSocket-Protocol: " TUNNEL_SUBPROTOCOL "\r\n" : "");
 	buf_init(&leftover, 1024 * 1024);
 	conn = exchange_hijack(x, &leftover, &eof);
 	/* A fresh connection takes these 200 bytes at once, or it is not worth having. */
 	if (eof || conn_write(conn, buf_head(&answer), answer.len) != (ssize_t)answer.len)
 		conn_close(conn);
 	else
-		links_adopt(a->links, conn, &leftover);
+		(ours ? links_adopt : links_adopt_dialect)(a->links, conn, &leftover);
 	buf_release(&leftover);
 	buf_release(&answer);
 }
@@ -98,6 +103,7 @@ static void answer_tunnel(struct agent *a, struct exchange *x)
 {
 	const char *key = exchange_header(x, "Sec-WebSocket-Key");
 	const char *version = exchange_header(x, "Sec-WebSocket-Version");
+	const char *offered = exchange_header(x, "Sec-WebSocket-Protocol");
 
 	if (!authorized(a, x)) {
 		log_warn("tunnel refused: wrong token", "peer=%s", exchange_peer(x));
@@ -108,10 +114,10 @@ static void answer_tunnel(struct agent *a, struct exchange *x)
 	} else if (!version || strcmp(version, "13") != 0) {
 		exchange_add_header(x, "Sec-WebSocket-Version", "13");
 		reply_text(x, 426, "WebSocket version 13 is spoken here\n");
-	} else if (!lists(exchange_header(x, "Sec-WebSocket-Protocol"), TUNNEL_SUBPROTOCOL)) {
+	} else if (offered && !lists(offered, TUNNEL_SUBPROTOCOL)) {
 		reply_text(x, 400, "subprotocol " TUNNEL_SUBPROTOCOL " is spoken here\n");
 	} else {
-		accept_tunnel(a, x, key);
+		accept_tunnel(a, x, key, offered != NULL);
 	}
 }
 

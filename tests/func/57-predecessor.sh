@@ -3,10 +3,13 @@
 # The image's agent is predecessor_agent.py.
 . "$(dirname "$0")/lib.sh"
 [ "$ENGINE" = gateway ] || exit 0
-export SOCKERLESS_AGENT_MODE=baked
+export SOCKERLESS_AGENT_MODE=baked SOCKERLESS_AGENT_TIMEOUT=15s
 engine_start predecessor baked
 
 start() { docker run -d --name "$@" >/dev/null; }
+
+back_end() { $PYTHON "$func_dir/predecessor_backend.py" "$MODE" "$BUILD/bin/sockerless-agent"; }
+t "our agent with the predecessor's back end" back_end
 
 must start pre predecessor sh -c 'echo begun; echo told >&2; exec sleep 100000'
 
@@ -65,12 +68,14 @@ attached() {
 }
 t "run: attached, stdin, its end, exit code, wait" attached
 replayed() { # the connection is lost after 1.4 MB: what the replay says again is left out
-	start rp predecessor sh -c 'seq 1 200000; while [ ! -e /go ]; do sleep 0.05; done; echo finished; exec sleep 1000'
+	start rp predecessor sh -c 'while [ ! -e /begin ]; do sleep 0.05; done; seq 1 200000; while [ ! -e /go ]; do sleep 0.05; done; echo finished; exec sleep 1000'
+	docker exec rp touch /begin # what it says before it is attached to is lost beyond 1 MiB
 	until_true 20 log_has rp '^200000$'
 	status 137 docker exec rp @cut
 	until_true 15 docker exec rp touch /go
 	until_true 10 log_has rp finished
-	until_true 10 eq "$({ seq 1 200000; echo finished; } | sum)" "$(docker logs rp | sum)"
+	docker logs rp >"$T/rp"
+	{ seq 1 200000; echo finished; } | cmp - "$T/rp"
 	docker rm -f rp >/dev/null
 }
 t "logs: 1.4 MB, and the same after a connection with a replay of 1 MiB" replayed
@@ -125,7 +130,6 @@ cannot() {
 	local what
 	has "$(docker cp pre:/etc/passwd - 2>&1 || true)" "the predecessor's"
 	has "$(docker top pre 2>&1 || true)" "the predecessor's"
-	has "$(docker stats --no-stream pre 2>&1 || true)" "the predecessor's"
 	has "$(docker pause pre 2>&1 || true)" "the predecessor's"
 	has "$(docker exec -u 1000 pre id 2>&1 || true)" 'as its own user only'
 	status 126 docker exec -u 1000 pre id

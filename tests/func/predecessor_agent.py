@@ -23,6 +23,7 @@ import predecessor
 RING = 1 << 20
 CHUNK = 32 << 10
 DIALS = 10
+FIRST_PAUSE = 0.1  # it has a second
 SIGNALS = {"TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2"}
 
 
@@ -211,7 +212,7 @@ class Connection:
 
 
 def call_back(url, token, main):
-    pause = 1
+    pause = FIRST_PAUSE
     for _ in range(DIALS):
         try:
             ws = predecessor.dial(url, token)
@@ -220,7 +221,7 @@ def call_back(url, token, main):
             time.sleep(pause)
             pause = min(pause * 2, 30)
             continue
-        pause = 1
+        pause = FIRST_PAUSE
         Connection(ws, main).serve()
         time.sleep(pause)
 

@@ -135,7 +135,7 @@ root=$work/predecessor
 mkdir -p "$root/sockerless/bin"
 install -m 644 "$here"/../func/predecessor{,_agent}.py "$root/sockerless"
 install -m 755 /usr/bin/python3 "$root/usr/bin/python3"
-/usr/bin/python3 -S -I -c '
+/usr/bin/python3 -S -I -B -c '
 import sys
 sys.path.insert(0, sys.argv[1])
 import encodings.idna, encodings.utf_8, encodings.ascii, encodings.latin_1, predecessor_agent
@@ -156,7 +156,11 @@ cat >"$root/sockerless/bin/sockerless-agent" <<-'END'
 	#!/bin/sh
 	shift 2
 	flags="-callback $SOCKERLESS_AGENT_CALLBACK_URL"
-	[ -n "$SOCKERLESS_AGENT_CALLBACK_URL" ] || flags='-addr :9111'
+	if [ -z "$SOCKERLESS_AGENT_CALLBACK_URL" ]; then
+		flags="-addr 0.0.0.0:9111"
+		ip=$(ip -4 -o addr | awk '$2 != "lo" {sub("/.*", "", $4); print $4; exit}')
+		echo "{\"sockerless_agent\":{\"listen\":[\"$ip:9111\"]}}" # or nobody would find it
+	fi
 	case $1 in keep-alive) shift && flags="$flags -keep-alive" ;; esac
 	case $1 in token-in-url) shift && flags="$flags&token=$SOCKERLESS_AGENT_TOKEN" && unset SOCKERLESS_AGENT_TOKEN ;; esac
 	exec /usr/bin/python3 -S -s -E /sockerless/predecessor_agent.py $flags -- "$@"

@@ -183,6 +183,7 @@ Test(config, values_of_secrets_come_from_our_own_environment)
 Test(config, what_cannot_work_is_refused_at_once)
 {
 	refused(1, ARGV("true"), ARGV(URL), "SOCKERLESS_AGENT_TOKEN");
+	refused(1, ARGV("true"), ARGV(URL "&token="), "SOCKERLESS_AGENT_TOKEN");
 	refused(0, ARGV(NULL), ARGV(TOKEN), "no command");
 	refused(1, ARGV("true"), ARGV(TOKEN, "SOCKERLESS_AGENT_CALLBACK_URL=wss://gw/"), "no CA bundle");
 	refused(1, ARGV("true"), ARGV(TOKEN, "SOCKERLESS_AGENT_CALLBACK_URL=https://gw/",
@@ -204,6 +205,15 @@ Test(config, the_token_may_come_from_a_file)
 
 	unlink(path);
 	cr_assert_str_eq(c.token, "from-file");
+	config_release(&c);
+}
+
+Test(config, the_predecessors_url_has_the_token)
+{
+	struct config c = LOAD(ARGV(NULL), "-callback", "http://gw:9112/x?id=1&token=2", "--", "true");
+
+	cr_assert_str_eq(c.token, "");
+	cr_assert(c.main.open_stdin);
 	config_release(&c);
 }
 

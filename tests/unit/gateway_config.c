@@ -251,6 +251,7 @@ static const struct {
 	{"SOCKERLESS_START_TIMEOUT", "soon", GO_DURATION},
 	{"SOCKERLESS_CALL_TIMEOUT", "1ms", "want 1s to 1h"},
 	{"SOCKERLESS_LOG_TIMEOUT", "30", GO_DURATION},
+	{"SOCKERLESS_ACCEPT_BOOTSTRAPS", "perhaps", "want 1, true, 0 or false"},
 	{"SOCKERLESS_GCR_START_TOKEN", "maybe", "want 1, true, 0 or false"},
 	{"SOCKERLESS_TUNNEL_MEMORY", "1x", GO_SIZE},
 	{"SOCKERLESS_TUNNEL_CHECKSUMS", "yes", "want 1, true, 0 or false"},
