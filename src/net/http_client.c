@@ -93,6 +93,8 @@ static void describe_failure(const struct http_call *call, CURLcode code, struct
 		err_set(err, ERR_FORBIDDEN, "%.*s: %s is a private address", (int)len, url ? url : "", call->refused);
 	else if (call->gave_up)
 		err_set(err, ERR_SYSTEM, "%.*s: given up in the middle of a body", (int)len, url ? url : "");
+	else if (code == CURLE_GOT_NOTHING || code == CURLE_SEND_FAIL_REWIND) /* the latter: of a body that goes once */
+		err_set(err, kind, "%.*s: the connection was closed before there was an answer", (int)len, url ? url : "");
 	else
 		err_set(err, kind, "%.*s: %s", (int)len, url ? url : "",
 			call->error[0] ? call->error : curl_easy_strerror(code));

@@ -133,6 +133,7 @@ refused_with() { # sentence fault...
 	text=$(docker run --name refused busybox true 2>&1) || rc=$?
 	eq 125 $rc "status; $text"
 	has "$text" "$sentence"
+	lacks "$text" rewind # curl's own words
 	is_state refused created
 	calm
 	until_true 10 no_jobs
