@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Google on a bad day: refusals, stalls, half-written and lost answers, operations that fail, times that are wrong.
-# Nothing is lost, nothing is left behind, and the client gets a sentence.
+# Nothing is lost, nothing is left behind, and the client gets a sentence. (Expired tokens: 66-credentials.sh.)
 . "$(dirname "$0")/lib.sh"
 [ "$ENGINE" = gateway ] || exit 0
 export SOCKERLESS_CALL_TIMEOUT=6s SOCKERLESS_LOG_TIMEOUT=9s SOCKERLESS_POLL_INTERVAL=300ms
