@@ -27,7 +27,9 @@ static const struct session_ops agent_ops = {
 static void link_none(struct link *l) {}
 static void link_refuse(struct link *l, const struct buf *frame) {}
 static const char *link_peer(const struct link *l) { return "test"; }
-static const struct link_ops link_ops = { .wake = link_none, .close = link_none, .refuse = link_refuse, .peer = link_peer };
+static size_t link_queue(const struct link *l) { return 0; }
+static const struct link_ops link_ops = { .wake = link_none, .close = link_none, .refuse = link_refuse, .peer = link_peer,
+					 .queue = link_queue };
 
 static void agent_up(void *ctx, struct container *c) { ups++; }
 static void agent_lost(void *ctx, struct container *c) {}
