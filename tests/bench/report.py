@@ -106,6 +106,19 @@ def markdown(r):
     return "\n".join(out + [""] + [f"- {n}" for n in notes(r)] + ["", totals(r).capitalize() + "."]) + "\n"
 
 
+SHORT = ("exec_p50", "open_p50", "execs_per_s", "cli_exec", "echo_p50", "stdout_1", "stdin_1", "start_p50", "gateway_killed", "idle_many")
+
+
+def short_markdown(r):
+    """The few lines that a reader in a hurry wants."""
+    out = [f"| | unit | {NAMES['plain']} | {NAMES['tls']} | dockerd | times better |", "|---|---|---:|---:|---:|---:|"]
+    for f in r["figures"]:
+        if f["key"] in SHORT:
+            out.append("| " + " | ".join([f["title"], f["unit"], *(short(f["values"].get(s, {}).get("median")) for s in (*OURS, "dockerd")),
+                                          both(f, "dockerd")]) + " |")
+    return "\n".join(out) + "\n"
+
+
 def drawing(r):
     rows = []
     for f in r["figures"]:
