@@ -26,10 +26,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "net/defer.h"
 
 #define TLS_RECORD_MAX (16 * 1024)
+#define TLS_GATHER_RECORDS 8   /* so many go to the kernel in one call */
+#define TLS_RECORD_ROOM (TLS_RECORD_MAX + 256) /* with its header, padding and tag */
 #define UNIX_CONNECT_MS 5000   /* a unix listener with a full queue gives EAGAIN: how long we ask */
 #define UNIX_RETRY_MS 10
 #define KEEPALIVE_IDLE_S 60    /* a vanished TCP peer is noticed after 60 + 4 * 15 seconds */
@@ -66,8 +69,11 @@ struct conn {
 	SSL *ssl;
 	bool tls_drained;       /* the last SSL_read wanted more: OpenSSL holds no whole record */
 	bool tls_owes;          /* EOF or an error came behind bytes: the next conn_read tells */
-	bool read_needs_write, write_needs_read;
-	size_t tls_retry_len;   /* > 0: OpenSSL insists on being offered these bytes again */
+	bool read_needs_write;
+	/* Records that the kernel has not taken whole. The owner has not been told that their payload is
+	 * written, so it still has these bytes at the front of what it offers next. */
+	struct buf owed;
+	size_t owed_payload;
 
 	struct resolve *resolve;
 	struct addrinfo *addrs, *addr; /* ours (uv_freeaddrinfo); the one being tried */
@@ -128,12 +134,35 @@ static void hangup_later(void *p)
 
 /* ---- OpenSSL's way to the socket: send and recv, so that SIGPIPE never happens ---- */
 
+/* Records of one tls_writev on their way to one send: a call for each 16 KiB would walk through the whole
+ * network stack four times as often. Empty between calls; one for all, as all is one thread. */
+static struct gathered {
+	struct conn *conn;      /* whose records are being made, or NULL */
+	size_t len;
+	int n;
+	struct {
+		size_t bytes, payload; /* up to here, this record included */
+	} end[TLS_GATHER_RECORDS];
+	uint8_t bytes[TLS_GATHER_RECORDS * TLS_RECORD_ROOM];
+} gathered;
+
 static int bio_write(BIO *b, const char *p, int n)
 {
 	struct conn *c = BIO_get_data(b);
-	ssize_t sent = send(c->fd, p, (size_t)n, MSG_NOSIGNAL);
+	ssize_t sent;
 
 	BIO_clear_retry_flags(b);
+	if (gathered.conn == c) {
+		assert((size_t)n <= sizeof(gathered.bytes) - gathered.len);
+		memcpy(gathered.bytes + gathered.len, p, (size_t)n);
+		gathered.len += (size_t)n;
+		return n;
+	}
+	if (c->owed.len) { /* records must not overtake one another */
+		BIO_set_retry_write(b);
+		return -1;
+	}
+	sent = send(c->fd, p, (size_t)n, MSG_NOSIGNAL);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_write(b);
 	return (int)sent;
@@ -229,7 +258,7 @@ static int wanted_bits(const struct conn *c)
 		if ((c->want & CONN_READ) && !c->eof)
 			bits |= c->read_needs_write ? UV_WRITABLE : UV_READABLE;
 		if (c->want & CONN_WRITE)
-			bits |= c->write_needs_read ? UV_READABLE : UV_WRITABLE;
+			bits |= UV_WRITABLE;
 		return bits;
 	default:
 		return 0;
@@ -329,6 +358,7 @@ static void conn_destroy(void *p)
 
 	unwatch(c);
 	SSL_free(c->ssl);
+	buf_release(&c->owed);
 	tls_unref(c->tls);
 	uv_freeaddrinfo(c->addrs);
 	free(c->host);
@@ -345,6 +375,7 @@ static struct conn *conn_new(uv_loop_t *loop, struct tls *tls, conn_cb *cb, void
 	c->cb = cb;
 	c->ctx = ctx;
 	c->tls = tls ? tls_ref(tls) : NULL;
+	buf_init(&c->owed, sizeof(gathered.bytes));
 	return c;
 }
 
@@ -392,7 +423,7 @@ static void conn_opened(struct conn *c, bool tell)
 {
 	timer_cancel(&c->timer);
 	c->state = OPEN;
-	c->read_needs_write = c->write_needs_read = false;
+	c->read_needs_write = false;
 	conn_arm(c);
 	if (tell)
 		c->cb(c, c->ctx, CONN_OPEN);
@@ -645,7 +676,7 @@ static unsigned owner_events(const struct conn *c, int events)
 	if ((c->want & CONN_READ) && !c->eof &&
 	    (events & (c->read_needs_write ? UV_WRITABLE : UV_READABLE)))
 		tell |= CONN_READ;
-	if ((c->want & CONN_WRITE) && (events & (c->write_needs_read ? UV_READABLE : UV_WRITABLE)))
+	if ((c->want & CONN_WRITE) && (events & UV_WRITABLE))
 		tell |= CONN_WRITE;
 	return tell;
 }
@@ -823,68 +854,145 @@ ssize_t conn_read(struct conn *c, void *p, size_t n)
 	return got;
 }
 
-/* One SSL_write: n bytes or, after a WANT, exactly the ones offered then. */
-static ssize_t tls_write_once(struct conn *c, const void *p, size_t n)
-{
-	size_t sent;
-	int rc, e, errnum;
+/* Where in the owner's pieces the next byte comes from. */
+struct cursor {
+	const struct iovec *iov;
+	int n;
+	size_t off; /* within iov[0] */
+};
 
-	ERR_clear_error();
-	rc = SSL_write_ex(c->ssl, p, n, &sent);
-	errnum = errno;
-	if (rc == 1) {
-		c->tls_retry_len = 0;
-		c->write_needs_read = false;
-		return (ssize_t)sent;
+static size_t cursor_skip(struct cursor *at, size_t n)
+{
+	size_t done = 0;
+
+	while (at->n > 0 && (done < n || at->off >= at->iov->iov_len)) {
+		size_t left = at->iov->iov_len - at->off, step = left < n - done ? left : n - done;
+
+		at->off += step;
+		done += step;
+		if (at->off >= at->iov->iov_len) {
+			at->iov++;
+			at->n--;
+			at->off = 0;
+		}
 	}
-	e = SSL_get_error(c->ssl, rc);
-	if (e != SSL_ERROR_WANT_WRITE && e != SSL_ERROR_WANT_READ)
-		return tls_break(c, "write", e, errnum);
-	c->tls_retry_len = n;
-	c->write_needs_read = e == SSL_ERROR_WANT_READ;
-	return CONN_AGAIN;
+	return done;
 }
 
-/* Small pieces are gathered into one record: a record costs a system call and 22 bytes. After
- * CONN_AGAIN the owner still has the same bytes at the front, so they are gathered the same way. */
+/* The next record's payload: small pieces are put together, since a record costs 22 bytes and its own
+ * run of the cipher; a long one is taken from where it lies. */
+static const uint8_t *cursor_record(const struct cursor *at, uint8_t scratch[TLS_RECORD_MAX], size_t *ret_n)
+{
+	size_t first = at->iov->iov_len - at->off, have = 0, off = at->off;
+
+	if (first >= TLS_RECORD_MAX || at->n == 1) {
+		*ret_n = first < TLS_RECORD_MAX ? first : TLS_RECORD_MAX;
+		return (const uint8_t *)at->iov->iov_base + off;
+	}
+	for (int i = 0; i < at->n && have < TLS_RECORD_MAX; i++, off = 0) {
+		size_t k = at->iov[i].iov_len - off, room = TLS_RECORD_MAX - have;
+
+		k = k < room ? k : room;
+		if (k)
+			memcpy(scratch + have, (const uint8_t *)at->iov[i].iov_base + off, k);
+		have += k;
+	}
+	*ret_n = have;
+	return scratch;
+}
+
+/* False: the kernel is full, or the conn is broken. */
+static bool send_owed(struct conn *c)
+{
+	while (c->owed.len) {
+		ssize_t sent = send(c->fd, buf_head(&c->owed), c->owed.len, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0) {
+			if (errno != EAGAIN)
+				conn_break(c, "write: %s", strerror(errno));
+			return false;
+		}
+		buf_consume(&c->owed, (size_t)sent);
+	}
+	buf_release(&c->owed);
+	return true;
+}
+
+/* What was gathered goes to the kernel; the rest is owed. How much payload is surely with the kernel:
+ * that of the records it has taken whole. */
+static size_t send_gathered(struct conn *c, size_t payload)
+{
+	size_t surely = 0;
+
+	for (size_t off = 0; off < gathered.len;) {
+		ssize_t sent = send(c->fd, gathered.bytes + off, gathered.len - off, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0 && errno != EAGAIN)
+			conn_break(c, "write: %s", strerror(errno));
+		if (sent < 0) {
+			buf_append(&c->owed, gathered.bytes + off, gathered.len - off);
+			break;
+		}
+		off += (size_t)sent;
+		for (int i = 0; i < gathered.n && gathered.end[i].bytes <= off; i++)
+			surely = gathered.end[i].payload;
+	}
+	c->owed_payload = payload - surely;
+	return surely;
+}
+
+/* Up to TLS_GATHER_RECORDS records and one call to the kernel. */
+static ssize_t tls_write_batch(struct conn *c, struct cursor *at)
+{
+	uint8_t scratch[TLS_RECORD_MAX];
+	size_t payload = 0, n, written;
+
+	gathered.conn = c;
+	gathered.len = 0;
+	gathered.n = 0;
+	while (at->n > 0 && gathered.n < TLS_GATHER_RECORDS) {
+		const uint8_t *from = cursor_record(at, scratch, &n);
+		int rc, errnum;
+
+		if (n == 0)
+			break;
+		ERR_clear_error();
+		rc = SSL_write_ex(c->ssl, from, n, &written);
+		errnum = errno;
+		if (rc != 1) { /* there is room for the record: no WANT can come of it */
+			gathered.conn = NULL;
+			return tls_break(c, "write", SSL_get_error(c->ssl, rc), errnum);
+		}
+		payload += written;
+		cursor_skip(at, written);
+		gathered.end[gathered.n].bytes = gathered.len;
+		gathered.end[gathered.n++].payload = payload;
+	}
+	gathered.conn = NULL;
+	return (ssize_t)send_gathered(c, payload);
+}
+
 static ssize_t tls_writev(struct conn *c, const struct iovec *iov, int n)
 {
-	uint8_t record[TLS_RECORD_MAX];
-	size_t total = 0, off = 0; /* off: within iov[0] */
+	struct cursor at = {iov, n, 0};
+	size_t total = 0;
 
-	while (n > 0) {
-		size_t want = c->tls_retry_len ? c->tls_retry_len : TLS_RECORD_MAX, have = 0;
-		size_t first = iov->iov_len - off;
-		const uint8_t *from = record;
-		ssize_t sent;
+	if (c->owed.len && !send_owed(c))
+		return c->state == OPEN ? CONN_AGAIN : CONN_FAILED;
+	total = cursor_skip(&at, c->owed_payload);
+	c->owed_payload = 0;
+	while (at.n > 0 && !c->owed.len && c->state == OPEN) {
+		ssize_t sent = tls_write_batch(c, &at);
 
-		if (first >= want || n == 1) {
-			from = (const uint8_t *)iov->iov_base + off;
-			have = first < want ? first : want;
-		} else {
-			size_t o = off;
-
-			for (int i = 0; i < n && have < want; i++, o = 0) {
-				const uint8_t *piece = (const uint8_t *)iov[i].iov_base + o;
-				size_t k = iov[i].iov_len - o, room = want - have;
-
-				k = k < room ? k : room;
-				if (k)
-					memcpy(record + have, piece, k);
-				have += k;
-			}
-		}
-		if (have == 0)
+		if (sent <= 0)
 			break;
-		assert(!c->tls_retry_len || have == c->tls_retry_len);
-		sent = tls_write_once(c, from, have);
-		if (sent < 0)
-			return total ? (ssize_t)total : sent;
 		total += (size_t)sent;
-		for (off += (size_t)sent; n > 0 && off >= iov->iov_len; n--)
-			off -= iov++->iov_len;
 	}
-	return (ssize_t)total;
+	return total ? (ssize_t)total : c->state == OPEN ? CONN_AGAIN : CONN_FAILED;
 }
 
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
@@ -894,12 +1002,8 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
 
 	if (c->state != OPEN)
 		return c->state < OPEN ? CONN_AGAIN : CONN_FAILED;
-	if (c->ssl) {
-		sent = tls_writev(c, iov, n);
-		if (sent == CONN_AGAIN && (c->want & CONN_WRITE))
-			conn_arm(c);
-		return sent;
-	}
+	if (c->ssl)
+		return tls_writev(c, iov, n);
 	do
 		sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
@@ -926,6 +1030,8 @@ int conn_shutdown_write(struct conn *c)
 			return (int)conn_break(c, "shutdown: %s", strerror(errno));
 		return 0;
 	}
+	if (!send_owed(c))
+		return c->state == OPEN ? CONN_AGAIN : CONN_FAILED;
 	/* close_notify only: TCP stays whole, the peer may need it for its own TLS messages. */
 	ERR_clear_error();
 	rc = SSL_shutdown(c->ssl);
@@ -978,6 +1084,24 @@ bool conn_is_open(const struct conn *c)
 bool conn_is_plain(const struct conn *c)
 {
 	return !c->tls;
+}
+
+bool conn_is_sealed(const struct conn *c)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
+	uint32_t v4 = 0;
+
+	if (c->ssl || getpeername(c->fd, (struct sockaddr *)&ss, &len) < 0)
+		return c->ssl;
+	if (ss.ss_family == AF_INET)
+		v4 = ntohl(((const struct sockaddr_in *)&ss)->sin_addr.s_addr);
+	else if (ss.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+		v4 = ntohl(in6->sin6_addr.s6_addr32[3]);
+	else if (ss.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) || IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr);
+	return ss.ss_family == AF_UNIX || v4 >> 24 == 127 || v4 >> 16 == (169u << 8 | 254);
 }
 
 void conn_close(struct conn *c)

@@ -9,6 +9,8 @@
 
 /* One read(2) fetches several records: a record is at most 16 KiB of payload. */
 #define TLS_READ_BUFFER (64 * 1024)
+/* The shorter key first: as safe for all we know, and a third faster. */
+#define TLS_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 struct tls {
 	SSL_CTX *ctx; /* ours */
@@ -36,6 +38,7 @@ static struct tls *tls_new(bool server)
 	if (!t->ctx)
 		abort(); /* out of memory is all that it can be */
 	SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
+	SSL_CTX_set_ciphersuites(t->ctx, TLS_CIPHERSUITES);
 	SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
