@@ -62,6 +62,8 @@ void socket_give_up_after(int fd, unsigned ms); /* TCP: bytes unconfirmed for so
 uv_loop_t *conn_loop(const struct conn *c);
 bool conn_is_open(const struct conn *c);
 bool conn_is_plain(const struct conn *c);              /* no TLS: its fd is all there is to it */
+/* Nobody between the two ends can take part: TLS, or a peer on this machine or on this very link. */
+bool conn_is_sealed(const struct conn *c);
 
 /* Stop and free, after this loop round; no callback runs from here on. NULL is fine. */
 void conn_close(struct conn *c);

@@ -3,7 +3,7 @@
  * messages after wslink_speak_text.
  *
  * Sending is pull: wslink_wake() says there is something; when the socket has room, the link asks
- * next() for one message after the other, masks it into its output buffer and writes. At most
+ * next() for one message after the other and writes several at once. At most
  * WSLINK_AHEAD bytes are taken ahead of the kernel, so that a ping never waits behind more.
  * Pings are answered inside. Close is immediate and two-phase; on_close runs exactly once, unless
  * wslink_close() was called. */
@@ -20,13 +20,14 @@
 #include "base/mem.h"
 #include "net/conn.h"
 
-#define WSLINK_AHEAD (128 * 1024)
+#define WSLINK_AHEAD (256 * 1024)
 #define WSLINK_DEAD_MS 20000 /* bytes the peer's kernel does not confirm for so long end it */
 #define WSLINK_MESSAGE_MAX (4 * 1024 * 1024) /* a HELLO that lists thousands of processes */
 
 struct wslink;
 
-/* One outgoing message in two pieces, so that a payload is copied only while being masked. */
+/* One outgoing message in two pieces, so that a payload is copied only while being masked. The head is
+ * lent until the next call of next(), the body until that one has said 0 or has not been called any more. */
 struct wslink_out {
 	const uint8_t *head;
 	size_t head_len;

@@ -3,7 +3,8 @@
  * Owns the conn, the read buffer and the output buffer; frees itself after on_close or
  * wslink_close, in the deferred phase. on_close is always called from the loop, never inside a
  * wslink_* call. Output is made in one place (flush): the owner's messages are masked straight into
- * the output buffer, which goes to the kernel in one write.
+ * the output buffer, or lent where no mask changes them, and go to the kernel in one write.
+ * A client's key is random on a line that others may read, and 0 elsewhere (decision 0012).
  *
  *   CONNECTING --conn open--> UPGRADING --101--> OPEN --any end--> GONE */
 #include "net/websocket_link.h"
@@ -24,12 +25,21 @@
 #define READ_SMALL (16 * 1024)         /* per read, until a read fills it: then large ones */
 #define READ_LARGE (256 * 1024)
 #define OUT_MAX (WSLINK_AHEAD + WSLINK_MESSAGE_MAX + 1024)
+#define DIRECT_MIN 1024                /* a shorter body is copied: cheaper than a piece of its own */
+#define DIRECT_MAX 8                   /* bodies in one write */
 #define FLUSH_BYTES_PER_ROUND (1024 * 1024)
 #define ANSWER_HEAD_MAX (64 * 1024)
 #define REQUEST_MAX (256 * 1024)
 #define MASK_POOL 256
 
 enum link_state { CONNECTING, UPGRADING, OPEN, GONE };
+
+/* A body that goes out from where it lies, behind the first `at` bytes of the output buffer. */
+struct direct {
+	size_t at;
+	const uint8_t *p;
+	size_t n;
+};
 
 struct wslink {
 	uv_loop_t *loop;
@@ -39,11 +49,15 @@ struct wslink {
 	enum link_state state;
 	bool server, text;
 	bool subprotocol_optional, has_subprotocol;
+	bool plain_key;                 /* client: frames carry the key 0, which changes no byte */
 	bool paused, read_much;
 	bool in_messages, in_flush;     /* on the stack: flush later, do not recurse */
 	bool woken, wake_deferred, look_deferred;
 	struct ws_decoder decoder;
 	struct buf in, out;
+	struct direct direct[DIRECT_MAX]; /* only within flush: what the kernel does not take is copied */
+	int n_direct;
+	size_t direct_bytes;
 	bool pong_due;
 	uint8_t pong[125];
 	size_t pong_len;
@@ -131,8 +145,13 @@ static void send_close(struct wslink *l, unsigned status)
 
 /* ---- output ---- */
 
+/* Fresh from the system, and used once. */
 static const uint8_t *next_mask(struct wslink *l)
 {
+	static const uint8_t zero[4];
+
+	if (l->plain_key)
+		return zero;
 	if (!l->masks_left) {
 		random_bytes(l->masks, sizeof(l->masks));
 		l->masks_left = MASK_POOL;
@@ -140,26 +159,37 @@ static const uint8_t *next_mask(struct wslink *l)
 	return l->masks[--l->masks_left];
 }
 
-/* One frame behind what waits in out. The room is there: out holds AHEAD and one message more. */
+static size_t waiting(const struct wslink *l)
+{
+	return l->out.len + l->direct_bytes;
+}
+
+/* One frame behind what waits. The room is there: out holds AHEAD and one message more. */
 static void put_frame(struct wslink *l, enum ws_opcode op, const struct wslink_out *m)
 {
 	const uint8_t *mask = l->server ? NULL : next_mask(l);
+	bool changed = mask && !l->plain_key;
+	bool direct = !changed && m->body_len >= DIRECT_MIN && l->n_direct < DIRECT_MAX;
 	size_t len = m->head_len + m->body_len, n;
 	uint8_t *to;
 
 	assert(len <= WSLINK_MESSAGE_MAX);
-	to = buf_reserve(&l->out, WS_HEADER_MAX + len);
+	to = buf_reserve(&l->out, WS_HEADER_MAX + len - (direct ? m->body_len : 0));
 	n = ws_header(to, op, len, mask);
-	if (mask) {
+	if (changed) {
 		ws_mask(to + n, m->head, m->head_len, mask, 0);
 		ws_mask(to + n + m->head_len, m->body, m->body_len, mask, m->head_len);
 	} else {
 		if (m->head_len)
 			memcpy(to + n, m->head, m->head_len);
-		if (m->body_len)
+		if (m->body_len && !direct)
 			memcpy(to + n + m->head_len, m->body, m->body_len);
 	}
-	buf_commit(&l->out, n + len);
+	buf_commit(&l->out, n + len - (direct ? m->body_len : 0));
+	if (direct) {
+		l->direct[l->n_direct++] = (struct direct){l->out.len, m->body, m->body_len};
+		l->direct_bytes += m->body_len;
+	}
 }
 
 /* Take messages until AHEAD bytes wait. True: the owner may have more. */
@@ -172,13 +202,56 @@ static bool fill(struct wslink *l)
 		put_frame(l, WS_PONG, &m);
 		l->pong_due = false;
 	}
-	while (l->out.len < WSLINK_AHEAD) {
+	while (waiting(l) < WSLINK_AHEAD) {
 		m = (struct wslink_out){0};
 		if (!l->ops->next(l->ctx, l, &m) || l->state != OPEN)
 			return false;
 		put_frame(l, l->text ? WS_TEXT : WS_BINARY, &m);
 	}
 	return true;
+}
+
+/* All that waits, in its order. */
+static int gather(const struct wslink *l, struct iovec iov[2 * DIRECT_MAX + 1])
+{
+	size_t off = 0;
+	int n = 0;
+
+	for (int i = 0; i < l->n_direct; i++) {
+		const struct direct *d = &l->direct[i];
+
+		if (d->at > off)
+			iov[n++] = (struct iovec){buf_head(&l->out) + off, d->at - off};
+		iov[n++] = (struct iovec){(void *)d->p, d->n};
+		off = d->at;
+	}
+	if (l->out.len > off)
+		iov[n++] = (struct iovec){buf_head(&l->out) + off, l->out.len - off};
+	return n;
+}
+
+/* Of what was gathered, `sent` bytes are gone: keep our own copy of the rest, since bodies are lent
+ * until here and no longer. */
+static void keep_rest(struct wslink *l, const struct iovec *iov, int n, size_t sent)
+{
+	struct buf rest;
+
+	if (!l->n_direct) {
+		buf_consume(&l->out, sent);
+		return;
+	}
+	buf_init(&rest, OUT_MAX);
+	for (; n > 0; iov++, n--) {
+		size_t skip = sent < iov->iov_len ? sent : iov->iov_len;
+
+		sent -= skip;
+		if (skip < iov->iov_len)
+			buf_append(&rest, (uint8_t *)iov->iov_base + skip, iov->iov_len - skip);
+	}
+	buf_release(&l->out);
+	l->out = rest;
+	l->n_direct = 0;
+	l->direct_bytes = 0;
 }
 
 static void set_want(struct wslink *l)
@@ -190,16 +263,19 @@ static void set_want(struct wslink *l)
 /* Write what waits. False: the kernel is full, or it is over. */
 static bool write_out(struct wslink *l)
 {
-	ssize_t n;
+	struct iovec iov[2 * DIRECT_MAX + 1];
+	size_t all = waiting(l);
+	ssize_t sent;
+	int n;
 
-	if (!l->out.len)
+	if (!all)
 		return true;
-	n = conn_write(l->conn, buf_head(&l->out), l->out.len);
-	if (n == CONN_FAILED)
+	n = gather(l, iov);
+	sent = conn_writev(l->conn, iov, n);
+	if (sent == CONN_FAILED)
 		fail(l, "%s", conn_error(l->conn));
-	else if (n > 0)
-		buf_consume(&l->out, (size_t)n);
-	return n > 0 && l->out.len == 0;
+	keep_rest(l, iov, n, sent < 0 ? 0 : (size_t)sent);
+	return sent >= 0 && (size_t)sent == all;
 }
 
 static void deferred_flush(void *p)
@@ -231,7 +307,7 @@ static void flush(struct wslink *l)
 		more = fill(l);
 		if (l->state != OPEN)
 			break;
-		sent += l->out.len;
+		sent += waiting(l);
 		if (!write_out(l))
 			break;
 	} while ((more || l->woken) && sent < FLUSH_BYTES_PER_ROUND);
@@ -423,6 +499,7 @@ static void on_connected(struct wslink *l)
 
 	l->state = UPGRADING;
 	socket_give_up_after(conn_fd(l->conn), WSLINK_DEAD_MS);
+	l->plain_key = conn_is_sealed(l->conn);
 	snprintf(l->peer, sizeof(l->peer), "%s", conn_peer(l->conn));
 	l->timer = timer_start(l->loop, now < l->deadline_ms ? l->deadline_ms - now : 0,
 			       on_deadline, l);
@@ -676,5 +753,5 @@ size_t wslink_kernel_queue(const struct wslink *l)
 
 uint64_t wslink_unsent_bytes(const struct wslink *l)
 {
-	return l->out.len;
+	return waiting(l);
 }

@@ -67,8 +67,10 @@ static void on_message(void *ctx, struct wslink *l, const uint8_t *p, size_t n)
 
 static int next(void *ctx, struct wslink *l, struct wslink_out *ret)
 {
-	static uint8_t message[WSLINK_MESSAGE_MAX];
+	/* Bodies are lent until the link has written them: the same memory only for one that is long gone. */
+	static uint8_t lent[2][16][WSLINK_MESSAGE_MAX];
 	struct side *s = ctx;
+	uint8_t *message = lent[s == &server][s->sent % 16];
 	size_t n;
 
 	s->nexts++;
