@@ -70,7 +70,8 @@ def headline(r):
     m = r["machine"]
     return (f"{m['cores']} cores {m['cpu']}, Linux {m['kernel']}, {m['dockerd'] or 'no dockerd'}, {m['openssl']}, commit {m['commit']}, "
             f"{m['date']}, load before {m['load_before']:.1f}; medians (and range) of {r['rounds']} round(s), {r['seconds']} s"
-            + (", SHORT RUN: no yardstick" if r["smoke"] else ""))
+            + (", SHORT RUN: no yardstick" if r["smoke"] else "")
+            + (", BUSY MACHINE: it did other work meanwhile, no yardstick" if m["load_before"] > m["cores"] else ""))
 
 
 def notes(r):
