@@ -288,6 +288,38 @@ Test(launch, a_cancelled_launch_deletes_its_job_when_it_is_to_be_undone)
 	launch_cancel(NULL, true);
 }
 
+/* Google may have the request already: a deletion that came before it would leave the job. */
+Test(launch, what_is_under_way_when_it_is_cancelled_is_deleted_after_its_answer)
+{
+	static const struct { enum launch_how how; struct fault fault; const char *asked; } cases[] = {
+		{LAUNCH_NEW, {0}, "POST jobs, DELETE"},
+		{LAUNCH_AGAIN, {0}, "PATCH, DELETE"},
+		{LAUNCH_NEW, {"POST jobs", 503, NULL, 1, true}, "POST jobs, DELETE"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct outcome o = {0};
+
+		asked_all[0] = '\0';
+		fault = cases[i].fault;
+		launch_cancel(begin(cases[i].how, &o), true);
+		while (cloud->calls)
+			uv_run(&fixture_loop, UV_RUN_ONCE);
+		cr_expect_str_eq(asked_all, cases[i].asked);
+		cr_expect(!job_there && !o.done);
+	}
+}
+
+Test(launch, what_a_cancelled_launch_still_makes_does_not_hit_the_next)
+{
+	struct outcome o = {0};
+
+	launch_cancel(begin(LAUNCH_NEW, &o), true);
+	o = go(LAUNCH_OVER);
+	cr_expect(o.execution[0] != '\0', "%s", o.err.msg);
+	cr_expect(job_there);
+}
+
 Test(launch, a_cancelled_launch_leaves_its_job_when_only_we_go_away)
 {
 	struct outcome o = {0};
