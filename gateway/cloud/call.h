@@ -18,7 +18,9 @@ struct cloud {
 	char *logging_base;
 	char *storage_base;       /* https://storage.googleapis.com/storage/v1 */
 	bool bucket_known;        /* storage: the volumes' bucket is there */
+	char *upload_base;        /* https://storage.googleapis.com/upload/storage/v1 */
 	struct sweep *sweeps;     /* storage: volumes being emptied */
+	struct volume_records *volume_records; /* NULL before the first change */
 	uint64_t log_reads[60];   /* when the last ones were: logging.h */
 	unsigned n_log_reads;
 	struct log_poller *log_poller;

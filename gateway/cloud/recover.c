@@ -11,12 +11,14 @@
 #include "cloud/job_identity.h"
 #include "cloud/lifecycle_ops.h"
 #include "cloud/run.h"
+#include "cloud/volume_records.h"
 #include "gateway.h"
 #include "net/defer.h"
 #include "state/container.h"
 #include "state/exec.h"
 #include "state/network.h"
 #include "state/store.h"
+#include "state/volume.h"
 
 #define ADOPT_AT_ONCE 8
 #define LIST_AGAIN_MS 10000    /* a new disk, and the listing failed */
@@ -64,6 +66,38 @@ static void disk_is_complete(struct gateway *g)
 		log_error("it is not stored that this disk is complete", "error=\"%s\"", err.msg);
 }
 
+/* All jobs are adopted. */
+static void adoption_is_over(struct recovery *r)
+{
+	json_decref(r->jobs);
+	r->jobs = NULL;
+	if (!r->failed) {
+		disk_is_complete(r->l->g);
+		volume_records_changed(r->l->g->cloud);
+	}
+	r->timer = timer_start(r->l->g->loop, r->failed ? LIST_AGAIN_MS : (uint64_t)r->l->g->config->sweep_interval_ms, list_jobs, r);
+	adopt_images(r->l->g, &r->images);
+	tell_ready(r);
+}
+
+/* Later it may be otherwise; a refusal stays one. */
+static bool may_pass(const struct err *err)
+{
+	return err->kind == ERR_UPSTREAM || err->kind == ERR_TIMEOUT || err->kind == ERR_LIMIT;
+}
+
+static void on_volumes(void *ctx, json_t *json, const struct err *err)
+{
+	struct recovery *r = ctx;
+
+	r->listing = NULL;
+	if (err) {
+		log_warn("the records of volumes cannot be read", "error=\"%s\"", err->msg);
+		r->failed = r->failed || may_pass(err);
+	}
+	adoption_is_over(r);
+}
+
 static void adopt_next(struct recovery *r);
 
 static void on_adopted(void *ctx, const struct err *err)
@@ -73,7 +107,7 @@ static void on_adopted(void *ctx, const struct err *err)
 	slot->adoption = NULL;
 	if (err) {
 		log_error("a job of ours cannot be adopted", "error=\"%s\"", err->msg);
-		slot->r->failed = slot->r->failed || err->kind == ERR_UPSTREAM || err->kind == ERR_TIMEOUT || err->kind == ERR_LIMIT;
+		slot->r->failed = slot->r->failed || may_pass(err);
 	}
 	adopt_next(slot->r);
 }
@@ -108,15 +142,12 @@ static void adopt_next(struct recovery *r)
 			slot->adoption = adopt_begin(r->l, job, on_adopted, slot);
 		busy = busy || slot->adoption;
 	}
-	if (busy)
+	if (busy || r->listing)
 		return;
-	json_decref(r->jobs);
-	r->jobs = NULL;
-	if (!r->failed)
-		disk_is_complete(r->l->g);
-	r->timer = timer_start(r->l->g->loop, r->failed ? LIST_AGAIN_MS : (uint64_t)r->l->g->config->sweep_interval_ms, list_jobs, r);
-	adopt_images(r->l->g, &r->images);
-	tell_ready(r);
+	if (r->l->g->config->volume_bucket)
+		r->listing = volume_records_adopt(r->l->g->cloud, on_volumes, r);
+	else
+		adoption_is_over(r);
 }
 
 /* ---- drift -------------------------------------------------------------------------------------------- */
@@ -243,6 +274,11 @@ static void begin(void *ctx)
 	list_jobs(r);
 }
 
+static void on_volume_changed(void *ctx)
+{
+	volume_records_changed(ctx);
+}
+
 void lifecycle_recover(struct lifecycle *l, void (*ready)(void *ctx), void *ctx)
 {
 	struct container **list = containers_list(l->g->containers);
@@ -253,6 +289,7 @@ void lifecycle_recover(struct lifecycle *l, void (*ready)(void *ctx), void *ctx)
 	r->ctx = ctx;
 	r->told = json_object();
 	l->recovery = r;
+	volumes_watch(l->g->volumes, on_volume_changed, l->g->cloud);
 	for (size_t i = 0; list[i]; i++)
 		take_up(l, list[i]);
 	free(list);
@@ -271,6 +308,7 @@ void recovery_end(struct lifecycle *l)
 	if (!r)
 		return;
 	l->recovery = NULL;
+	volumes_watch(l->g->volumes, NULL, NULL);
 	cloud_cancel(r->listing);
 	timer_cancel(&r->timer);
 	for (size_t i = 0; i < ADOPT_AT_ONCE; i++)

@@ -10,6 +10,7 @@
 #include "cloud/call.h"
 #include "cloud/logging.h"
 #include "cloud/storage.h"
+#include "cloud/volume_records.h"
 #include "gateway.h"
 
 #define LIST_TIMEOUT_MS 60000
@@ -39,6 +40,7 @@ struct cloud *cloud_new(struct gateway *g)
 				  g->config->region);
 	c->logging_base = base_url(c, "logging", "v2");
 	c->storage_base = base_url(c, "storage", "storage/v1");
+	c->upload_base = base_url(c, "storage", "upload/storage/v1");
 	return c;
 }
 
@@ -47,6 +49,7 @@ void cloud_free(struct cloud *c)
 	if (!c)
 		return;
 	storage_stop(c);
+	volume_records_stop(c);
 	log_follow_stop_all(c);
 	while (c->calls)
 		cloud_cancel(c->calls);
@@ -55,6 +58,7 @@ void cloud_free(struct cloud *c)
 	free(c->run_parent);
 	free(c->logging_base);
 	free(c->storage_base);
+	free(c->upload_base);
 	free(c);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "cloud/call.h"
+#include "cloud/volume_records.h"
 #include "gateway.h"
 
 #define PARALLEL 8
@@ -43,6 +44,15 @@ char *storage_folder(const struct config *cfg, const char *volume)
 	return xasprintf("%s%s%s", slash ? slash + 1 : "", slash ? "/" : "", volume);
 }
 
+char *storage_url_folder(const struct config *cfg, const char *volume)
+{
+	AUTO_FREE char *folder = storage_folder(cfg, volume);
+	char *escaped = curl_easy_escape(NULL, folder, 0), *ret = xstrdup(escaped);
+
+	curl_free(escaped);
+	return ret;
+}
+
 static void finish_with_answer(struct cloud_call *call, json_t *answer)
 {
 	call_finish(call, answer, NULL);
@@ -58,6 +68,7 @@ bool storage_bucket_is_known(const struct cloud *c)
 static void on_bucket(struct cloud_call *call, json_t *answer)
 {
 	call->cloud->bucket_known = true;
+	volume_records_changed(call->cloud);
 	call_finish(call, answer, NULL);
 }
 

@@ -14,6 +14,7 @@ struct config;
 /* The bucket's own name, and a volume's folder in it. Callers free; the setting must be given. */
 char *storage_bucket(const struct config *cfg);
 char *storage_folder(const struct config *cfg, const char *volume);
+char *storage_url_folder(const struct config *cfg, const char *volume); /* escaped */
 json_t *storage_bucket_resource(const struct config *cfg); /* what it is made of; new reference */
 
 /* Makes the bucket if it is missing; asks only once in a gateway's life. */

@@ -24,6 +24,8 @@
 struct volumes {
 	struct gateway *g;
 	struct volume *by_name; /* ours */
+	volumes_fn *changed;    /* NULL: nobody wants to know */
+	void *ctx;
 };
 
 static const char *const stored_place[] = {
@@ -108,6 +110,12 @@ struct volumes *volumes_new(struct gateway *g, struct err *err)
 	err_set(err, failed.kind, "%s", failed.msg);
 	volumes_free(t);
 	return NULL;
+}
+
+void volumes_watch(struct volumes *t, volumes_fn *changed, void *ctx)
+{
+	t->changed = changed;
+	t->ctx = ctx;
 }
 
 void volumes_free(struct volumes *t)
@@ -344,6 +352,13 @@ static json_t *given_object(json_t *o)
 	return json_is_object(o) ? json_incref(o) : NULL;
 }
 
+/* Volumes in containers are of no interest to anybody else. */
+static void changed(struct volumes *t, const struct volume *v)
+{
+	if (t->changed && v->place != VOLUME_IN_CONTAINER)
+		t->changed(t->ctx);
+}
+
 struct volume *volumes_add(struct volumes *t, const struct volume_new *spec, struct err *err)
 {
 	bool named = spec->name && *spec->name;
@@ -381,6 +396,7 @@ struct volume *volumes_add(struct volumes *t, const struct volume_new *spec, str
 	}
 	table_add(t, v);
 	emit(t, v, "create");
+	changed(t, v);
 	return v;
 }
 
@@ -438,5 +454,6 @@ void volume_remove(struct volumes *t, struct volume *v)
 		log_error("volume record not deleted", "volume=%s error=\"%s\"", v->name, err.msg);
 	HASH_DELETE(hh, t->by_name, v);
 	emit(t, v, "destroy");
+	changed(t, v);
 	volume_free(v);
 }

@@ -36,6 +36,9 @@ struct volume {
 };
 
 struct volumes;
+/* Called after a volume was made or removed. */
+typedef void volumes_fn(void *ctx);
+void volumes_watch(struct volumes *t, volumes_fn *changed, void *ctx);
 struct volumes *volumes_new(struct gateway *g, struct err *err); /* loads every record */
 void volumes_free(struct volumes *t);
 

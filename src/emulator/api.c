@@ -1,7 +1,7 @@
 /* api - see api.h.
  *
  *   /v2/projects/...                       run.googleapis.com v2
- *   /storage/v1/b...                       storage.googleapis.com v1
+ *   [/upload]/storage/v1/b...              storage.googleapis.com v1
  *   /v2/entries:list, /v2/entries:write    logging.googleapis.com v2
  *   /computeMetadata/v1/...                the metadata server
  *   /emulator/v1/{knobs,tasks,stats}       for tests */
@@ -94,6 +94,8 @@ static void handle(struct emulator *emu, struct exchange *x, const char *body, s
 				 "access token, login cookie or other valid authentication credential.");
 	else if (under(path, "/storage/v1/b"))
 		storage_api_handle(emu, x, body, len);
+	else if (post && under(path, "/upload/storage/v1/b/"))
+		storage_api_upload(emu, x, body, len);
 	else if (under(path, "/v2/projects/"))
 		run_api_handle(emu, x, body, len);
 	else if (post && !strcmp(path, "/v2/entries:list"))

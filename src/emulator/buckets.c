@@ -29,6 +29,8 @@ bool bucket_name_valid(const char *name)
 }
 
 /* A name that is a path below the bucket's folder: no empty, "." or ".." part. */
+#define OBJECT_MAX (16 * 1024 * 1024) /* that is given whole */
+
 static bool object_name_valid(const char *name)
 {
 	size_t len = strlen(name);
@@ -228,6 +230,33 @@ int bucket_delete_object(struct emulator *emu, const char *name, const char *obj
 	if (!S_ISDIR(st.st_mode))
 		remove_empty_parents(emu, name, object);
 	return 0;
+}
+
+char *bucket_read_object(const struct emulator *emu, const char *name, const char *object, size_t *ret_len, struct err *err)
+{
+	AUTO_FREE char *top = bucket_dir(emu, name, "/objects");
+	AUTO_CLOSE int fd = object_name_valid(object) ? fs_open_in_root(top, object, O_RDONLY) : -1;
+	AUTO_FREE char *path = xasprintf("/proc/self/fd/%d", fd);
+
+	if (fd < 0) {
+		err_set(err, ERR_NOT_FOUND, "No such object: %s/%.200s", name, object);
+		return NULL;
+	}
+	return fs_read(path, OBJECT_MAX, ret_len, err);
+}
+
+/* The folders above are the bucket's own: what containers mount lies in others. */
+int bucket_write_object(struct emulator *emu, const char *name, const char *object, const char *content, size_t len, struct err *err)
+{
+	AUTO_FREE char *top = bucket_dir(emu, name, "/objects");
+	AUTO_FREE char *path = xasprintf("%s/%s", top, object), *parent = xstrdup(path);
+
+	if (!object_name_valid(object) || object[strlen(object) - 1] == '/')
+		return err_set(err, ERR_INVALID, "Invalid object name: %.200s", object);
+	*strrchr(parent, '/') = 0;
+	if (fs_mkdir_p(parent, 0755, err) < 0)
+		return -1;
+	return fs_write(path, 0644, content, len, err);
 }
 
 /* ---- mounting ---- */

@@ -20,6 +20,8 @@ int bucket_remove(struct emulator *emu, const char *name, struct err *err); /* E
 json_t *buckets_names(const struct emulator *emu);
 json_t *bucket_objects(const struct emulator *emu, const char *name, const char *prefix);
 json_t *bucket_object(const struct emulator *emu, const char *name, const char *object); /* resource, or NULL */
+char *bucket_read_object(const struct emulator *emu, const char *name, const char *object, size_t *ret_len, struct err *err);
+int bucket_write_object(struct emulator *emu, const char *name, const char *object, const char *content, size_t len, struct err *err);
 int bucket_delete_object(struct emulator *emu, const char *name, const char *object, struct err *err);
 
 /* A mount option that Cloud Run passes on to Cloud Storage FUSE? */

@@ -136,12 +136,29 @@ static void list_objects(struct emulator *emu, struct exchange *x, const char *b
 	rpc_reply(x, answer);
 }
 
+static void media(struct emulator *emu, struct exchange *x, const char *bucket, const char *name)
+{
+	struct err err;
+	size_t len;
+	AUTO_FREE char *content = bucket_read_object(emu, bucket, name, &len, &err);
+
+	if (content)
+		wire_reply(x, 200, "application/octet-stream", content, len);
+	else
+		refuse_err(x, &err);
+}
+
 static void object(struct emulator *emu, struct exchange *x, const char *bucket, const char *name)
 {
+	AUTO_FREE char *alt = parse_query(exchange_query(x), "alt");
 	const char *method = exchange_method(x);
 	struct err err;
 	json_t *o;
 
+	if (!strcmp(method, "GET") && alt && !strcmp(alt, "media")) {
+		media(emu, x, bucket, name);
+		return;
+	}
 	if (!strcmp(method, "DELETE")) {
 		if (bucket_delete_object(emu, bucket, name, &err) < 0)
 			refuse_err(x, &err);
@@ -168,6 +185,28 @@ static void bucket(struct emulator *emu, struct exchange *x, const char *name)
 		refuse_err(x, &err);
 	else
 		wire_reply(x, 204, NULL, NULL, 0);
+}
+
+void storage_api_upload(struct emulator *emu, struct exchange *x, const char *body, size_t len)
+{
+	static const char top[] = "/upload/storage/v1/b/";
+	AUTO_FREE char *bucket = xstrdup(exchange_path(x) + strlen(top));
+	AUTO_FREE char *type = parse_query(exchange_query(x), "uploadType");
+	AUTO_FREE char *name = parse_query(exchange_query(x), "name");
+	char *slash = strchr(bucket, '/');
+	struct err err;
+
+	if (!slash || strcmp(slash, "/o") || !type || strcmp(type, "media") || !name) {
+		refuse(x, 400, "invalid", "Only uploadType=media with a name is emulated.");
+		return;
+	}
+	*slash = 0;
+	if (parse_percent_decode(bucket) < 0 || !bucket_exists(emu, bucket))
+		refuse(x, 404, "notFound", "The specified bucket does not exist.");
+	else if (bucket_write_object(emu, bucket, name, body, len, &err) < 0)
+		refuse_err(x, &err);
+	else
+		rpc_reply(x, bucket_object(emu, bucket, name));
 }
 
 void storage_api_handle(struct emulator *emu, struct exchange *x, const char *body, size_t len)

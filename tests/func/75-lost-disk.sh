@@ -15,6 +15,10 @@ lose_disk() {
 long=$(head -c 90000 /dev/urandom | base64 -w 0)
 must docker network create --label a=b --opt x=y web
 must docker volume create --label c=d data
+must docker volume create --label never=mounted lone
+must docker volume create -o type=nfs -o o=addr=10.1.2.3 -o device=:/export share
+must docker run --rm -v left:/v busybox sh -c 'echo content >/v/file'
+must docker volume create gone
 must docker run -d --name steady --hostname here --label 'odd.Label=Ü "q" \ ' --network web -v data:/data -p 127.0.0.1::8080 \
 	-e "PLAIN=a b" -e "LONG=${long:0:30000}" --env-file <(printf 'L2=%s\nL3=%s\n' "${long:30000:30000}" "${long:60000:30000}") \
 	--workdir /tmp --user 0:0 --restart on-failure:3 --memory 600m --ulimit nofile=1000:2000 --stop-signal USR1 \
@@ -54,11 +58,15 @@ look() { # into a folder
 	docker network ls --no-trunc --format '{{json .}}' | jq -S 'if .Name == "web" then . else del(.CreatedAt) end' >"$1/network-list"
 	docker network inspect web bridge | jq -S 'map(.Containers |= map_values(select(.Name != "ends")) | if .Name == "web" then . else del(.Created) end)' >"$1/networks"
 	docker volume ls --format '{{json .}}' | jq -S . >"$1/volume-list"
-	docker volume inspect data | jq -S . >"$1/volumes"
+	docker volume inspect data lone share left | jq -S . >"$1/volumes"
 }
 must until_true 20 is_state ends exited
 must docker rm ends
 must docker run -d --name ends busybox sh -c 'sleep 6; exit 33'
+must docker volume rm gone
+records() { curl -sSf -m 10 "$(local_json emulator)/storage/v1/b/sockerless-local-volumes/o?prefix=.sockerless/" | jq -r '.items[0].name | @uri'; }
+recorded() { curl -sSf -m 10 "$(local_json emulator)/storage/v1/b/sockerless-local-volumes/o/$(records)?alt=media" | jq -e '[.volumes[].name] == ["data", "left", "lone", "share"]'; }
+must until_true 10 recorded
 must look "$T/before"
 images_before=$(docker images --digests --no-trunc --format '{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}')
 lines_before=$(docker logs steady | wc -l)
@@ -84,6 +92,15 @@ t "the images of containers are found again in their registry" images
 
 only_here() { status 1 docker inspect never; }
 t "what was never started was on the disk alone" only_here
+
+volumes_serve() {
+	eq content "$(docker run --rm -v left:/v busybox cat /v/file)"
+	eq 10.1.2.3:/export "$(docker volume inspect -f '{{.Mountpoint}}' share)"
+	docker volume rm lone
+	must until_true 10 unrecorded
+}
+unrecorded() { ! recorded; }
+t "volumes that nobody mounts are known, with all they have" volumes_serve
 
 executes() {
 	eq hi "$(docker exec steady echo hi)"
@@ -151,6 +168,22 @@ shared() {
 	docker rm -f third second first
 }
 t "containers that share a network: those that run do, one that was not started can be" shared
+
+late_records() { # nothing is served before they are known
+	docker volume create --label k=v late
+	until_true 10 late_recorded
+	curl -sSf -m 10 -d '{"errors": [{"method": "GET", "path": ".json", "status": 503, "count": 2}]}' "$(local_json emulator)/emulator/v1/knobs"
+	lose_disk
+	eq v "$(docker volume inspect -f '{{.Labels.k}}' late)"
+	# What cannot be written now is written later.
+	curl -sSf -m 10 -d '{"errors": [{"method": "POST", "path": "/upload/", "status": 403, "count": 1}]}' "$(local_json emulator)/emulator/v1/knobs"
+	docker volume rm late
+	docker volume create other
+	until_true 10 grep -q 'the records of volumes are not in the bucket' "$T/engine.log"
+	docker volume rm other
+}
+late_recorded() { curl -sSf -m 10 "$(local_json emulator)/storage/v1/b/sockerless-local-volumes/o/$(records)?alt=media" | grep -q '"late"'; }
+t "records of volumes that come late, and that are refused" late_records
 
 too_long() { # for annotations: a megabyte that does not compress
 	head -c 900000 /dev/urandom | base64 -w 60000 | awk '{ print "V" NR "=" $0 }' >"$T/env"

@@ -224,6 +224,8 @@ CALLS = [
     (r"POST /v1/\S*:generateAccessToken$", None),   # a role on the other account: roles/iam.serviceAccountTokenCreator
     (r"POST /storage/v1/b\?project", None),   # the bucket is made by Terraform, so it is there
     (r"GET /storage/v1/b/B/o\?prefix", "storage.objects.list"), (r"DELETE /storage/v1/b/B/o/O$", "storage.objects.delete"),
+    (r"GET /storage/v1/b/B/o/O\?alt=media$", "storage.objects.get"),
+    (r"POST /upload/storage/v1/b/B/o\?uploadType", "storage.objects.create"),
 ]
 
 

@@ -18,10 +18,12 @@ locals {
     "run.tasks.list",
   ]
 
-  # On the one bucket. The gateway never reads what is in a volume: containers do.
+  # On the one bucket. What is in a volume the gateway never reads, containers do; it keeps the records of volumes there.
   gateway_bucket_permissions = [
     "storage.buckets.get",
+    "storage.objects.create",
     "storage.objects.delete",
+    "storage.objects.get",
     "storage.objects.list",
   ]
 
