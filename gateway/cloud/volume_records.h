@@ -2,8 +2,9 @@
  *
  *   [PREFIX/].sockerless/INSTANCE.json   {"volumes": [{"name", "created", "labels", "options", "anonymous", "place"}]}
  *
- * Written behind a change, at most once a second (Cloud Storage takes no more of one object), when the bucket is there; nobody
- * waits for it; what fails is tried again after SOCKERLESS_SWEEP_INTERVAL. Volumes of images have no data of their own and are left out. Read once, on a new disk. */
+ * Written behind a change, at most once a second (Cloud Storage takes no more of one object), when the bucket is there;
+ * nobody waits for it, and what fails is tried again after SOCKERLESS_SWEEP_INTERVAL. Volumes of images have no data of
+ * their own and are left out. Read once, on a new disk. */
 #ifndef CLOUD_VOLUME_RECORDS_H
 #define CLOUD_VOLUME_RECORDS_H
 
