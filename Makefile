@@ -209,7 +209,7 @@ fuzz: $(FUZZ_BIN)
 
 # What the functional tests have recorded between the gateway and Google, against Google's published documents.
 contract: $(B)/test/gateway_auth
-	$(Q)rm -f $(B)/func-records/auth.jsonl; CONTRACT_RECORD=$(B)/func-records/auth.jsonl $< >/dev/null 2>&1 && \
+	$(Q)mkdir -p $(B)/func-records; rm -f $(B)/func-records/auth.jsonl; CONTRACT_RECORD=$(B)/func-records/auth.jsonl $< >/dev/null 2>&1 && \
 	{ tests/contract/google $(B)/func-records || [ $$? = 77 ]; }
 
 check-run: unit fuzz-smoke func diff

@@ -3,8 +3,8 @@
 # executions.get is a matter of time (how long until the agent calls) and is left out, but where it is all there is.
 . "$(dirname "$0")/lib.sh"
 [ "$ENGINE" = gateway ] || exit 0
-export SOCKERLESS_CALL_TIMEOUT=6s
-export CLOUDRUN_EMULATOR_RECORD=${CLOUDRUN_EMULATOR_RECORD:-$T/calls.jsonl}
+CLOUDRUN_EMULATOR_RECORD=${CLOUDRUN_EMULATOR_RECORD:-$T/calls.jsonl}
+export CLOUDRUN_EMULATOR_RECORD
 engine_start busybox
 API=$(local_json emulator)
 faults() { curl -sSf -m 10 -d "{\"errors\":[$1]}" "$API/emulator/v1/knobs" >/dev/null; }

@@ -38,7 +38,10 @@ T=$(mktemp -d /tmp/sockerless-func.XXXXXX)
 mkdir -p "$T/docker-config" "$T/tmp"
 export DOCKER_HOST=unix://$T/docker.sock DOCKER_CONFIG=$T/docker-config
 export T ENGINE MODE PYTHONDONTWRITEBYTECODE=1
-[ -z "${RECORDS:-}" ] || export CLOUDRUN_EMULATOR_RECORD=$RECORDS/$(basename "$0" .sh).$$.jsonl
+if [ -n "${RECORDS:-}" ]; then
+	CLOUDRUN_EMULATOR_RECORD=$RECORDS/$(basename "$0" .sh).$$.jsonl
+	export CLOUDRUN_EMULATOR_RECORD
+fi
 unset DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_API_VERSION
 engine_pid='' passed=0 failed=0 skipped=0 number=0
 
