@@ -1016,3 +1016,134 @@ Test(logs, every_query_agrees_with_a_naive_model)
 	for (size_t i = 0; i < n_entries; i++)
 		free(entries[i].s);
 }
+
+/* ---- another process image ---- */
+
+/* Random output, which arrives in between; the reader is another one after each step. */
+static void grow(void)
+{
+	struct buf stream;
+	char line[300];
+
+	buf_init(&stream, MAX);
+	memset(line, 'a' + (int)rnd(26), sizeof(line));
+	for (uint32_t i = rnd(4); i; i--) {
+		size_t n = 1 + rnd(sizeof(line));
+
+		line[n - 1] = rnd(2) ? '\n' : '.';
+		record(&stream, 1 + (int)rnd(2), 1000 + i, line, n);
+		memset(line, 'a' + (int)rnd(26), sizeof(line));
+	}
+	append_chunked(buf_head(&stream), stream.len);
+	buf_release(&stream);
+}
+
+static struct log_lines *lines_elsewhere(struct log_lines *c, const struct log_query *q)
+{
+	struct unpack u;
+	struct pack p;
+
+	cr_assert(log_lines_can_save(c));
+	pack_init(&p);
+	log_lines_save(c, &p);
+	log_lines_free(c);
+	reopen();
+	u = (struct unpack){.at = buf_head(&p.bytes), .left = p.bytes.len};
+	c = log_lines_restore(l, q, &u);
+	cr_assert_not_null(c);
+	cr_assert_eq(u.left, 0);
+	pack_release(&p);
+	return c;
+}
+
+Test(logs, lines_go_on_in_another_process)
+{
+	struct log_query q = all();
+	struct log_lines *c;
+	struct buf out, want;
+	const uint8_t *piece;
+	struct err err;
+	uint8_t tag;
+	size_t n;
+
+	begin(boot_a);
+	q.timestamps = true;
+	c = log_lines_new(l, &q);
+	buf_init(&out, MAX);
+	buf_init(&want, MAX);
+	for (int i = 0; i < 300; i++) {
+		grow();
+		for (uint32_t k = rnd(6); k && log_lines_next(c, false, &tag, &piece, &n, &err) == 1; k--) {
+			buf_printf(&out, "%d:", tag);
+			buf_append(&out, piece, n);
+			buf_append(&out, "|", 1);
+		}
+		c = lines_elsewhere(c, &q);
+	}
+	read_lines_of(c, true, &out);
+	log_lines_free(c);
+	read_lines(&q, true, &want);
+	cr_assert_gt(want.len, 10000);
+	expect_bytes(&out, buf_head(&want), want.len);
+	buf_release(&out);
+	buf_release(&want);
+}
+
+Test(logs, a_raw_cursor_goes_on_in_another_process_within_its_piece)
+{
+	struct log_cursor *c = log_cursor_new(l, LOG_FROM_START);
+	struct buf got, want[3];
+	const uint8_t *piece;
+	struct err err;
+	uint8_t tag;
+	int64_t t;
+	size_t n;
+
+	begin(boot_a);
+	buf_init(&got, MAX);
+	bufs_init(want);
+	for (int i = 0; i < 300; i++) {
+		struct unpack u;
+		struct pack p;
+		size_t unread = 0;
+
+		grow();
+		pack_init(&p);
+		if (log_cursor_next(c, &tag, &t, &piece, &n, &err) == 1) {
+			unread = rnd((uint32_t)n + 1);
+			buf_append(&got, piece, n - unread);
+		}
+		log_cursor_save(c, unread, &p);
+		log_cursor_free(c);
+		reopen();
+		u = (struct unpack){.at = buf_head(&p.bytes), .left = p.bytes.len};
+		c = log_cursor_restore(l, &u);
+		cr_assert_not_null(c);
+		pack_release(&p);
+	}
+	while (log_cursor_next(c, &tag, &t, &piece, &n, &err) == 1)
+		buf_append(&got, piece, n);
+	log_cursor_free(c);
+	c = log_cursor_new(l, LOG_FROM_START);
+	read_raw(c, want);
+	log_cursor_free(c);
+	expect_bytes(&got, buf_head(&want[0]), want[0].len);
+	buf_release(&got);
+	bufs_release(want);
+}
+
+Test(logs, a_place_beyond_the_file_is_none)
+{
+	struct unpack u;
+	struct pack p;
+
+	pack_init(&p);
+	for (int i = 0; i < 5; i++)
+		pack_num(&p, 1000);
+	u = (struct unpack){.at = buf_head(&p.bytes), .left = p.bytes.len};
+	cr_assert_null(log_cursor_restore(l, &u));
+	cr_assert(u.bad);
+	u = (struct unpack){.at = buf_head(&p.bytes), .left = 12};
+	cr_assert_null(log_cursor_restore(l, &u));
+	pack_release(&p);
+}
