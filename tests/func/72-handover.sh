@@ -18,6 +18,7 @@ big=$(docker exec box sha256sum /tmp/big | cut -c1-64)
 ctl() { timeout -k 5 90 "$BUILD/bin/sockerlessctl" "$@"; }
 restart() { has "$(ctl restart)" 'has taken over'; }
 times_restarted() { grep -c 'the restart is done' "$T/engine.log"; }
+restarted_since() { [ "$(times_restarted)" -gt "$1" ]; }
 
 same_process() {
 	local before
@@ -110,6 +111,18 @@ operations() {
 }
 t "docker stop and docker run that are under way" operations
 
+# A copy is no stream that could go on elsewhere: it is waited for.
+waited_for() {
+	local sum
+	sum=$(docker cp box:/tmp/big - | { head -c 100000; (sleep 0.5; touch "$T/copy.may.end") & ctl restart >"$T/restarted" & until [ -e "$T/copy.may.end" ]; do sleep 0.05; done
+		[ ! -s "$T/restarted" ] || touch "$T/early"
+		cat; wait; } | tar -xO | sum)
+	eq "$big" "$sum"
+	[ ! -e "$T/early" ] || fail "it was not waited for"
+	has "$(cat "$T/restarted")" 'has taken over'
+}
+t "a copy that is under way is waited for" waited_for
+
 # Clients come all the time, one after the other in five rows; none is refused or fails.
 stream_of_clients() { # row
 	local n=0
@@ -149,7 +162,7 @@ at_once() {
 	kill -HUP "$engine_pid"
 	local before
 	before=$(times_restarted)
-	until_true 10 eval '[ $(times_restarted) -gt '"$before"' ]'
+	until_true 10 restarted_since "$before"
 	restart
 }
 t "two at once, and two signals at once" at_once
