@@ -316,7 +316,7 @@ static void challenge_over(void *p)
 	ch->frame = NULL;
 	l = fenced_newcomer(ch);
 	if (c && c->tunnel && tunnel_is_up(c->tunnel) &&
-	    session_silent_ms(tunnel_session(c->tunnel), clock_mono_ms()) < waited) {
+	    session_silent_ms(tunnel_session(c->tunnel), clock_mono_ms()) <= waited) { /* near ones answer within the millisecond */
 		r->totals.takeovers[TAKEOVER_REFUSED]++;
 		log_warn("second agent refused: the first lives", "container=%.12s peer=%s incumbent=%s", c->id, l->ops->peer(l),
 			 tunnel_peer(c->tunnel));

@@ -1,6 +1,6 @@
 """The same session of real programs (an exec with stdin, output and exit code 7), its link cut when exactly so many
 bytes have gone up or down: from the first of the WebSocket handshake to the acknowledgement of the exit. The full
-form goes through every second place, the short one through a few."""
+form goes through every place, the short one through a few."""
 import random
 import time
 
@@ -42,7 +42,7 @@ def job(world, cuts, seed):
 
 def run(world, tally, rng, short):
     whole = record(world, tally)
-    step = 200 if short else 2
+    step = 200 if short else 1
     cuts = [(way, at + rng.randrange(step)) for way in whole for at in range(0, whole[way], step)]
     rng.shuffle(cuts)
     each = min(CUTS_EACH, len(cuts) // PROCESSES + 1)

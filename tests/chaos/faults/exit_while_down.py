@@ -9,6 +9,7 @@ from world import MIB, wait_for
 
 TITLE = "exit while the link is down"
 PAUSE = 0.3
+WINDOW = 200 * 1024  # so much a process can write and end while nobody reads
 
 
 def down(world, box):
@@ -17,14 +18,14 @@ def down(world, box):
 
 
 def up_when_ended(world, box, tag, rng, short):
-    """Half a window of output is on the way and the process has ended; only then may the agent call again."""
+    """Its output waits in the agent and the process has ended; only then may the agent call again."""
     wait_for(lambda: world.executed(tag + ".done"), HANG_S, "its end")
     time.sleep(rng.uniform(0, 0.3 if short else 8))
     world.proxy.rule(box)
 
 
 def run(world, tally, rng, short):
-    sizes = [rng.randrange(1, MIB) for _ in range(4 if short else 60)]
+    sizes = [rng.randrange(1, WINDOW) for _ in range(4 if short else 60)]
 
     def an_exec(size):
         tag, start, box = new_tag("down"), piece(rng, MIB, world.random), world.container()

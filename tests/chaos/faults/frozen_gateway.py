@@ -10,7 +10,7 @@ TITLE = "gateway frozen for 1 to 120 s"
 
 
 def run(world, tally, rng, short):
-    stops = [rng.uniform(1, 3)] if short else [120.0] + [rng.uniform(1, 60) for _ in range(4)]
+    stops = [rng.uniform(1, 3)] if short else [120.0] + [rng.uniform(1, 40) for _ in range(3)]
     boxes = [world.container() for _ in range(3)]
     for seconds in stops:
         def freeze(_, seconds=seconds):

@@ -31,7 +31,7 @@ def usable(box):
 
 
 def run(world, tally, rng, short):
-    rounds = 3 if short else 60
+    rounds = 3 if short else 50
     boxes = [world.container("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; usleep 5000; done") for _ in range(2)]
     back = []
     for _ in range(rounds):
