@@ -169,7 +169,7 @@ $(B)/test/bench_swarm: $(B)/obj/tests/bench/swarm.o $(filter-out %/task.o,$(call
 chaos: all $(TEST_IMAGES) $(B)/test/session_cuts
 	$(Q)$(RUN_ENV) tests/chaos/run
 $(B)/test/session_cuts: $(B)/obj/tests/chaos/session_cuts.o $(PROTO_OBJ) $(BASE_OBJ)
-	$(LINK) -lprotobuf-c -lcrypto
+	$(LINK) -lprotobuf-c -ljansson -lcrypto
 
 # ---- fuzzing: each tests/fuzz/<parser>.c includes the .c it feeds and takes the rest from an archive,
 # whose member with the same symbols is then left alone. Corpora run once in `make check`.

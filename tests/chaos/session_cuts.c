@@ -135,9 +135,14 @@ static void on_wake(void *ctx)
 {
 }
 
+static uint64_t now_us(void *ctx)
+{
+	return now * 1000;
+}
+
 static const struct session_ops ops = {
 	.on_data = on_data, .on_fin = on_fin, .on_reset = on_reset, .on_writable = on_writable,
-	.on_control = on_control, .on_wake = on_wake,
+	.on_control = on_control, .on_wake = on_wake, .now_us = now_us,
 };
 
 static void send_control(struct side *x, enum control_type type, uint32_t channel)
