@@ -76,7 +76,7 @@ class Agent:
 
 def collect(ws, *ids):
     """Until all of these have ended: {id: (stdout, stderr, end)}."""
-    got = {i: [b"", b"", None] for i in ids}
+    got = {i: [bytearray(), bytearray(), None] for i in ids}
     while any(g[2] is None for g in got.values()):
         m = ws.receive()
         g = got.get(m.get("id"))
@@ -89,7 +89,7 @@ def collect(ws, *ids):
             g[2] = m.get("code")
         elif m["type"] == "error":
             g[2] = m["message"]
-    return {i: tuple(g) for i, g in got.items()}
+    return {i: (bytes(out), bytes(err), end) for i, (out, err, end) in got.items()}
 
 
 def run(agent, *cmd, **fields):
@@ -167,10 +167,10 @@ def many_at_once(a):
 def slow_reader(a):
     """It has no windows, and neither has the socket's end: the process waits, nothing is dropped."""
     ws = a.connect()
-    ws.send(type="exec", id="big", cmd=["head", "-c", str(24 * MIB), "/dev/zero"])
+    ws.send(type="exec", id="big", cmd=["head", "-c", str(16 * MIB), "/dev/zero"])
     time.sleep(0.5)
     out = collect(ws, "big")["big"]
-    assert out == (bytes(24 * MIB), b"", 0), (len(out[0]), out[2])
+    assert out == (bytes(16 * MIB), b"", 0), (len(out[0]), out[2])
 
 
 def bad_messages(a):
@@ -302,6 +302,7 @@ def main():
     for case, script, options in CASES:
         if only and case.__name__ not in only:
             continue
+        begun = time.monotonic()
         agent = Agent(how, "sh", "-c", script, **options)
         try:
             case(agent)
@@ -310,7 +311,7 @@ def main():
             raise
         finally:
             agent.end()
-        print("ok", case.__name__)
+        print(f"ok {case.__name__} ({time.monotonic() - begun:.1f} s)")
     if how == "reverse":
         agent = Agent(how, "sh", "-c", IDLE, token_in_url=True)
         agent.connect()
