@@ -106,7 +106,7 @@ static void restore_positions(struct session *s, struct stream *st, struct unpac
 	st->told_limit = unpack_num(u);
 	kept = unpack_bytes(u, &n);
 	if (st->id > CONTROL_OUT)
-		st->keep.max = st->granted - st->delivered > st->window ? st->granted - st->delivered : st->window;
+		rx_keep_at_most(st, st->granted - st->delivered > st->window ? st->granted - st->delivered : st->window);
 	u->bad |= n > st->keep.max;
 	if (u->bad)
 		return;

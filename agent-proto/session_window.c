@@ -58,8 +58,8 @@ void session_tune_receiver(struct session *s, struct stream *st)
 	now = session_now_us(s);
 	if (st->window < STREAM_WINDOW_MAX && st->epoch_us &&
 	    now - st->epoch_us < BRISK_ROUND_TRIPS * s->stats.rtt_base_us &&
-	    borrow(s, st, capped(2 * (uint64_t)st->window)) && st->keep.max < st->window)
-		st->keep.max = st->window;
+	    borrow(s, st, capped(2 * (uint64_t)st->window)) && st->keep.max < 2 * st->window)
+		rx_keep_at_most(st, st->window);
 	st->epoch_us = now;
 	st->epoch_delivered = st->delivered;
 }

@@ -36,7 +36,7 @@ void stream_set_credit(struct stream *st, size_t credit)
 	}
 	st->granted = st->received + most;
 	st->told_limit = st->received + credit;
-	st->keep.max = most;
+	rx_keep_at_most(st, most);
 }
 
 void stream_drop_bytes(struct stream *st)

@@ -116,6 +116,9 @@ enum rx_verdict { RX_TAKE, RX_OLD, RX_GAP, RX_NO_CREDIT, RX_PAST_FIN };
 /* What of [offset, offset+n) is new: *ret_skip bytes at the front are not. Changes nothing. */
 enum rx_verdict rx_judge(const struct stream *st, uint64_t offset, size_t n, size_t *ret_skip);
 static inline size_t rx_kept(const struct stream *st) { return (size_t)(st->received - st->delivered); }
+/* Room for twice as much: of a full buffer that gives up little at a time, each piece that comes would
+ * else move all the rest. */
+static inline void rx_keep_at_most(struct stream *st, size_t n) { st->keep.max = 2 * n; }
 uint64_t rx_limit(const struct stream *st);         /* what an ACK sent now may grant */
 bool rx_ack_due(const struct stream *st);           /* worth telling at once */
 bool rx_ack_pending(const struct stream *st);       /* worth telling at all */
