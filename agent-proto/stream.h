@@ -19,7 +19,7 @@
 #include "session.h"
 
 #define RING_MIN (16 * 1024)
-#define ACK_BYTES (256 * 1024)  /* acknowledge at once after this much, or half a window (R5) */
+#define ACK_BYTES (64 * 1024)   /* acknowledge at once after this much, or half a window (R5) */
 
 enum stream_queue { QUEUE_NONE, QUEUE_INTERACTIVE, QUEUE_LIGHT, QUEUE_BULK };
 enum stream_note { NOTE_NONE, NOTE_ACK_LATER, NOTE_ACK, NOTE_RESET };
