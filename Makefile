@@ -167,7 +167,8 @@ $(B)/test/bench_swarm: $(B)/obj/tests/bench/swarm.o $(filter-out %/task.o,$(call
 
 # ---- faults: tests/chaos/run, docs/reliability.md ----
 chaos: all $(TEST_IMAGES) $(B)/test/session_cuts
-	$(Q)$(RUN_ENV) tests/chaos/run
+	$(Q)[ -n "$(CHAOS_SHORT)" ] || tests/chaos/earlier.sh $(O)/chaos/earlier
+	$(Q)$(RUN_ENV) EARLIER=$(O)/chaos/earlier tests/chaos/run
 $(B)/test/session_cuts: $(B)/obj/tests/chaos/session_cuts.o $(PROTO_OBJ) $(BASE_OBJ)
 	$(LINK) -lprotobuf-c -ljansson -lcrypto
 

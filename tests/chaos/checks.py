@@ -224,9 +224,19 @@ def body_frames(body):
 
 
 def together(work, items):
-    """work(item) for each, at once; they take care of their own errors."""
-    threads = [threading.Thread(target=work, args=(item,), daemon=True) for item in items]
+    """work(item) for each, at once. Runs take care of their own errors; what else fails, fails the fault."""
+    failed = []
+
+    def guarded(item):
+        try:
+            work(item)
+        except Exception as e:  # pylint: disable=broad-except
+            failed.append(e)
+
+    threads = [threading.Thread(target=guarded, args=(item,), daemon=True) for item in items]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if failed:
+        raise failed[0]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """table - what `make chaos` has counted, as a table: for the terminal, or in Markdown for docs/reliability.md.
 
-usage: tests/chaos/table.py [build/chaos/chaos.json]"""
+usage: tests/chaos/table.py [build/chaos/chaos.json...]       several: parts of one run (ONLY=)"""
 import json
 import sys
 
@@ -44,10 +44,15 @@ def as_text(report):
 def as_markdown(report):
     out = ["| fault | " + " | ".join(COLUMNS.values()) + " | measured |", "|---|" + "---:|" * len(COLUMNS) + "---|"]
     for row, facts in rows(report):
+        if row[1].startswith("skipped"):
+            row = row[:1] + [""] * len(COLUMNS)
         out.append("| " + " | ".join(row + [", ".join(f"{name} {value}" for name, value in facts.items())]) + " |")
     return "\n".join(out)
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1] if len(sys.argv) > 1 else "build/chaos/chaos.json", encoding="utf-8") as file:
-        print(as_markdown(json.load(file)))
+    faults = []
+    for name in sys.argv[1:] or ["build/chaos/chaos.json"]:
+        with open(name, encoding="utf-8") as file:
+            faults += json.load(file)["faults"]
+    print(as_markdown({"faults": faults}))

@@ -51,6 +51,7 @@ class World:
         self.cloud = self.gateway = self.proxy = self.pool = self.volume = None
         self.program = self.build / "bin/sockerless-gateway"
         self.agent_image = "agent:latest"
+        self.state = "state"
         self.callback_flags = []
         engine.SOCKET = str(self.dir / "docker.sock")
 
@@ -92,7 +93,7 @@ class World:
         """The gateway; a second time, on the same state."""
         registry = self.local["registry"]
         self.gateway = self.spawn(
-            [self.program, "--addr", engine.SOCKET, "--state-dir", self.dir / "state",
+            [self.program, "--addr", engine.SOCKET, "--state-dir", self.dir / self.state,
              "--callback-addr", f"127.0.0.1:{self.port}", *self.callback_flags], "gateway.log",
             SOCKERLESS_GCR_PROJECT="sockerless-local", SOCKERLESS_ENDPOINT_URL=self.local["emulator"],
             SOCKERLESS_GCR_AGENT_IMAGE=f"{registry}/sockerless/{self.agent_image}",
@@ -105,6 +106,14 @@ class World:
     def kill(self):
         self.gateway.kill()
         self.gateway.wait()
+
+    def halt(self):
+        """As told by its service manager."""
+        self.gateway.terminate()
+        try:
+            self.gateway.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def signal(self, sig):
         self.gateway.send_signal(sig)
