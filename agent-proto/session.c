@@ -374,11 +374,22 @@ uint64_t session_silent_ms(const struct session *s, uint64_t now_ms)
 
 void session_probe(struct session *s, uint64_t now_ms)
 {
+	if (session_silent_ms(s, now_ms) > SESSION_PROBE_SILENCE_MS)
+		session_ask(s, now_ms);
+}
+
+void session_ask(struct session *s, uint64_t now_ms)
+{
 	s->now_ms = now_ms;
-	if (s->phase != LINK_UP || s->probe_ms || session_silent_ms(s, now_ms) <= SESSION_PROBE_SILENCE_MS)
+	if (s->phase != LINK_UP || s->probe_ms)
 		return;
 	s->probe_ms = now_ms;
 	session_ping(s);
+}
+
+bool session_has_answered(const struct session *s)
+{
+	return !s->probe_ms;
 }
 
 static bool drains(struct session *s, size_t queued, uint64_t now_ms)

@@ -199,8 +199,9 @@ int session_next_frame(struct session *s, struct frame_out *ret, uint64_t now_ms
  * processes are open), releases delayed acknowledgements (25 ms), gives idle buffers back. Returns
  * when to call again. */
 uint64_t session_tick(struct session *s, uint64_t now_ms);
-/* Send a PING as soon as the link can: whoever is alive answers (R21's challenge). */
-void session_ping(struct session *s);
+/* Send a PING as soon as the link can: whoever is alive answers, and has SESSION_PROBE_MS for it (R21). */
+void session_ask(struct session *s, uint64_t now_ms);
+bool session_has_answered(const struct session *s); /* anything has come since */
 /* Something is about to depend on the link: when it has been silent for more than SESSION_PROBE_SILENCE_MS, it has
  * to show within SESSION_PROBE_MS that it lives. */
 #define SESSION_PROBE_SILENCE_MS 5000

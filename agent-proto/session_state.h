@@ -103,6 +103,7 @@ static inline void session_wake(struct session *s)
 }
 
 /* ---- session.c ---- */
+void session_ping(struct session *s);
 /* Out of the table; the memory lives until no callback is running. */
 void session_drop(struct session *s, struct stream *st);
 /* Around whatever may call back: what is dropped meanwhile is freed at the outermost leave. */

@@ -16,7 +16,7 @@
 #include "net/defer.h"
 #include "state/container.h"
 
-#define CHALLENGE_MS 2000
+#define CHALLENGE_MS SESSION_PROBE_MS
 #define DUPLICATE_RETRY_MS 30000
 #define FORMER_RETRY_MS 50
 
@@ -45,7 +45,6 @@ struct challenge {
 	struct link *link;
 	uint8_t *frame;        /* the newcomer's HELLO, ours */
 	size_t frame_len;
-	uint64_t asked_ms;
 	struct timer *timer;
 	struct challenge *prev, *next;
 };
@@ -232,10 +231,9 @@ static int start_challenge(struct registry *r, struct container *c, struct link 
 	ch->link = l;
 	ch->frame = xmemdup(frame, n);
 	ch->frame_len = n;
-	ch->asked_ms = clock_mono_ms();
 	ch->timer = timer_start(r->g->loop, CHALLENGE_MS, challenge_over, ch);
 	DL_APPEND(r->challenges, ch);
-	session_ping(tunnel_session(c->tunnel));
+	session_ask(tunnel_session(c->tunnel), clock_mono_ms());
 	log_warn("second agent for a container; the first is asked whether it lives", "container=%.12s peer=%s",
 		 c->id, l->ops->peer(l));
 	return 0;
@@ -302,7 +300,6 @@ static void challenge_over(void *p)
 	struct challenge *ch = p;
 	struct registry *r = ch->registry;
 	struct container *c = containers_by_id(r->g->containers, ch->id);
-	uint64_t waited = clock_mono_ms() - ch->asked_ms;
 	struct buf refusal;
 	struct link *l;
 	struct err err = { 0 };
@@ -315,8 +312,7 @@ static void challenge_over(void *p)
 	ch->timer = NULL;
 	ch->frame = NULL;
 	l = fenced_newcomer(ch);
-	if (c && c->tunnel && tunnel_is_up(c->tunnel) &&
-	    session_silent_ms(tunnel_session(c->tunnel), clock_mono_ms()) <= waited) { /* near ones answer within the millisecond */
+	if (c && c->tunnel && tunnel_is_up(c->tunnel) && session_has_answered(tunnel_session(c->tunnel))) {
 		r->totals.takeovers[TAKEOVER_REFUSED]++;
 		log_warn("second agent refused: the first lives", "container=%.12s peer=%s incumbent=%s", c->id, l->ops->peer(l),
 			 tunnel_peer(c->tunnel));

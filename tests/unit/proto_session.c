@@ -994,7 +994,7 @@ Test(pair, answer_to_an_earlier_ping_proves_nothing)
 	put(out_a, 10);
 	quiet();
 	now += 10;
-	session_ping(G.s);
+	session_ask(G.s, now);
 	say(&G);
 	now += 10;
 	stream_close(out_g); /* its RESET follows the ping, and is lost */
