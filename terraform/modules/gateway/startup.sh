@@ -124,7 +124,8 @@ gateway() {
 	chown sockerless:docker /var/lib/sockerless
 	chmod 700 /var/lib/sockerless
 	systemctl enable -q sockerless-gateway
-	if [ $gateway_changed = yes ]; then systemctl restart sockerless-gateway; else systemctl start sockerless-gateway; fi
+	# A reload takes the new program and settings under its clients; where it cannot, a restart will do.
+	if [ $gateway_changed = yes ]; then systemctl reload sockerless-gateway || systemctl restart sockerless-gateway; else systemctl start sockerless-gateway; fi
 }
 
 # Who comes by OS Login is in no group of this machine: sshd puts them into docker's (pam_group, which OS Login set up).
