@@ -87,8 +87,8 @@ const struct setting config_settings[] = {
 	 .help = "certificate, to take agents' calls over TLS"},
 	{"SOCKERLESS_CALLBACK_KEY", "callback-key", STRING, AT(callback_key), .check = check_file, .value = "FILE",
 	 .help = "its private key"},
-	{"SOCKERLESS_ACCEPT_BOOTSTRAPS", NULL, FLAG, AT(accept_bootstraps), .help = "agents of the predecessor that have "
-	 "no token may call, for any container whose ID they know: nothing else protects it then"},
+	{"SOCKERLESS_ACCEPT_BOOTSTRAPS", NULL, FLAG, AT(accept_bootstraps), .help = "agents of the predecessor's "
+	 "containers that have no token may call: nothing but the container's ID protects those"},
 	{"SOCKERLESS_AGENT_ADDRESS", NULL, STRING, AT(agent_address), .check = check_agent_address,
 	 .value = "HOST:PORT", .help = "where to dial agents; unset: as the agent reports"},
 

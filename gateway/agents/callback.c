@@ -17,6 +17,7 @@
 #include "gateway.h"
 #include "net/conn.h"
 #include "net/defer.h"
+#include "state/container.h"
 
 #define TOKEN_HEADER_MAX 512
 #define WRITES_PER_ROUND 16
@@ -230,11 +231,12 @@ static int authorize(struct callback *cb, struct lws *wsi, const char *id, bool 
 	char header[TOKEN_HEADER_MAX], query[TOKEN_HEADER_MAX];
 	const char *token = bearer(wsi, header, sizeof(header));
 	const char *argument = lws_get_urlarg_by_name(wsi, "token=", query, sizeof(query));
+	const struct container *c = containers_by_id(cb->g->containers, id);
 	int rc = registry_authorize(cb->g->registry, id, token, err);
 
 	if (rc < 0 && err->kind == ERR_DENIED && argument)
 		rc = registry_authorize(cb->g->registry, id, argument, err);
-	if (rc < 0 && err->kind == ERR_DENIED && !token && !argument && dialect && cb->g->config->accept_bootstraps)
+	if (rc < 0 && dialect && cb->g->config->accept_bootstraps && c && !c->token[0])
 		rc = 0;
 	lws_explicit_bzero(header, sizeof(header));
 	lws_explicit_bzero(query, sizeof(query));

@@ -226,7 +226,7 @@ static struct container *adopt_one(struct adoption *a, const char *id, json_t *r
 	restore_cut(record, container);
 	adopt_surroundings(g, record);
 	set_state(a, doc, strcmp(name, JOB_SPEC_MAIN) == 0, tasks);
-	json_object_set_new(doc, "token", json_string(token && !a->who.predecessors ? token : ""));
+	json_object_set_new(doc, "token", json_string(token ? token : ""));
 	c = containers_adopt(g->containers, id, doc, err);
 	if (!c)
 		return NULL;

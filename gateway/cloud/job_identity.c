@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cloud/job_record.h"
+#include "cloud/run.h"
 #include "gateway.h"
 #include "state/container.h"
 #include "state/network.h"
@@ -107,6 +108,15 @@ static void complete_id(char id[ID_HEX_MAX], const char *start, const char *job)
 	snprintf(id, ID_HEX_MAX, "%s%s", start, rest);
 }
 
+/* Its agent calls with the whole ID, which one generation of the predecessor's jobs has only in the environment. */
+static const char *id_in_env(json_t *job, const char *start)
+{
+	json_t *task = json_object_get(json_object_get(job, "template"), "template");
+	const char *id = run_container_env(json_array_get(json_object_get(task, "containers"), 0), "SOCKERLESS_CONTAINER_ID");
+
+	return is_hex(id, ID_DIGITS, ID_DIGITS) && !strncmp(id, start, strlen(start)) ? id : NULL;
+}
+
 bool job_identity_read(json_t *job, struct job_identity *ret)
 {
 	json_t *labels = json_object_get(job, "labels"), *annotations = json_object_get(job, "annotations");
@@ -124,6 +134,8 @@ bool job_identity_read(json_t *job, struct job_identity *ret)
 		id = get(labels, "sockerless-container-id");
 	if (is_hex(id, ID_DIGITS, ID_DIGITS))
 		snprintf(ret->id, sizeof(ret->id), "%s", id);
+	else if (is_hex(id, SHORT_ID, ID_DIGITS) && id_in_env(job, id))
+		snprintf(ret->id, sizeof(ret->id), "%s", id_in_env(job, id));
 	else if (is_hex(id, SHORT_ID, ID_DIGITS))
 		complete_id(ret->id, id, ret->job);
 	else

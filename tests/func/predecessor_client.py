@@ -54,11 +54,5 @@ def doors(cid, base):
         assert refused(url + cid)[0] == 401
 
 
-def stands_by(cid, base, accepted):
-    """A bootstrap of the predecessor's last version: no token."""
-    status, _ = refused(f"{base}/v1/cloudrun/reverse?session_id={cid}")
-    assert status == (101 if accepted == "yes" else 401), status
-
-
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])
