@@ -50,6 +50,9 @@ static void save_stream(const struct stream *st, struct pack *p)
 	pack_num(p, flags_of(st));
 	pack_num(p, st->reset_code);
 	pack_num(p, st->crc);
+	pack_num(p, st->moved_ms); /* the clock is the machine's */
+	pack_num(p, st->paused_ms);
+	pack_num(p, st->full_ms);
 	if (st->sender) {
 		pack_num(p, st->acked);
 		pack_num(p, st->sent);
@@ -115,6 +118,13 @@ static void restore_positions(struct session *s, struct stream *st, struct unpac
 	s->stats.kept_bytes += n;
 }
 
+static void restore_times(struct stream *st, struct unpack *u)
+{
+	st->moved_ms = unpack_num(u);
+	st->paused_ms = unpack_num(u);
+	st->full_ms = unpack_num(u);
+}
+
 static void restore_control(struct session *s, struct stream *st, struct unpack *u)
 {
 	uint64_t kept = s->stats.kept_bytes;
@@ -126,6 +136,7 @@ static void restore_control(struct session *s, struct stream *st, struct unpack 
 	set_flags(st, (unsigned)unpack_num(u));
 	unpack_num(u);
 	unpack_num(u);
+	restore_times(st, u);
 	restore_positions(s, st, u);
 	s->stats.kept_bytes = kept;
 }
@@ -145,6 +156,7 @@ static void restore_stream(struct session *s, struct unpack *u)
 	st->window = window;
 	st->reset_code = (uint32_t)unpack_num(u);
 	st->crc = (uint32_t)unpack_num(u);
+	restore_times(st, u);
 	restore_positions(s, st, u);
 	set_flags(st, flags);
 	st->used = true;
@@ -176,6 +188,8 @@ void session_save(const struct session *s, struct pack *p)
 	pack_num(p, s->stats.resent_bytes);
 	pack_num(p, s->stats.duplicate_bytes);
 	pack_num(p, s->stats.links);
+	pack_num(p, s->stats.paused_ms);
+	pack_num(p, s->stats.down_ms);
 	save_stream(s->control_tx, p);
 	save_stream(s->control_rx, p);
 	pack_num(p, HASH_COUNT(s->streams));
@@ -205,6 +219,8 @@ struct session *session_restore(const struct session_ops *ops, void *ctx, uint64
 	s->stats.resent_bytes = unpack_num(u);
 	s->stats.duplicate_bytes = unpack_num(u);
 	s->stats.links = unpack_num(u);
+	s->stats.paused_ms = unpack_num(u);
+	s->stats.down_ms = unpack_num(u);
 	s->now_ms = s->last_rx_ms = s->lost_ms = now_ms;
 	restore_control(s, s->control_tx, u);
 	restore_control(s, s->control_rx, u);
