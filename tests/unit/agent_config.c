@@ -187,11 +187,11 @@ Test(config, what_cannot_work_is_refused_at_once)
 	refused(0, ARGV(NULL), ARGV(TOKEN), "no command");
 	refused(1, ARGV("true"), ARGV(TOKEN, "SOCKERLESS_AGENT_CALLBACK_URL=wss://gw/"), "no CA bundle");
 	refused(1, ARGV("true"), ARGV(TOKEN, "SOCKERLESS_AGENT_CALLBACK_URL=https://gw/",
-				      "SOCKERLESS_AGENT_CA_FILE=/nonexistent"), "CA bundle /nonexistent");
+				      "SOCKERLESS_AGENT_CA_FILE=/no/such/file"), "CA bundle /no/such/file");
 	refused(1, ARGV("true"), ARGV(TOKEN, "SOCKERLESS_AGENT_LISTEN=9111"), "want [HOST]:PORT");
 	refused(1, ARGV("true"), ARGV(TOKEN, "SOCKERLESS_AGENT_LOG=loud"), "unknown level");
 	refused(2, ARGV("-no-such", "true"), ARGV(TOKEN), "unknown option");
-	refused(1, ARGV("true"), ARGV("SOCKERLESS_AGENT_TOKEN_FILE=/nonexistent"), "TOKEN_FILE");
+	refused(1, ARGV("true"), ARGV("SOCKERLESS_AGENT_TOKEN_FILE=/no/such/file"), "TOKEN_FILE");
 }
 
 Test(config, the_token_may_come_from_a_file)

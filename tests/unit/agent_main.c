@@ -270,7 +270,7 @@ Test(restart, what_cannot_start_at_first_is_not_tried_again)
 {
 	struct gw g;
 
-	start_restarting(&g, RESTART_ALWAYS, 0, COMMAND("/nonexistent"));
+	start_restarting(&g, RESTART_ALWAYS, 0, COMMAND("/no/such/file"));
 	UNTIL(&g, g.ch[1].exited);
 	cr_assert_eq(g.ch[1].status.code, 127);
 	cr_assert_not_null(g.ch[1].status.error);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "../../src/emulator/schema.h"
-#include "../../src/emulator/task.h"
 #include "../../src/emulator/validate.h"
 
 static json_t *parse(const char *text, struct rpc_error *e)
@@ -92,13 +91,13 @@ Test(schema, sizes)
 {
 	uint64_t n;
 
-	cr_expect(task_parse_size("128Mi", &n) == 0 && n == 128 << 20);
-	cr_expect(task_parse_size("1G", &n) == 0 && n == 1000000000);
-	cr_expect(task_parse_size("77", &n) == 0 && n == 77);
-	cr_expect(task_parse_size("", &n) < 0);
-	cr_expect(task_parse_size("Mi", &n) < 0);
-	cr_expect(task_parse_size("1Mb", &n) < 0);
-	cr_expect(task_parse_size("99999999999999999999Gi", &n) < 0);
+	cr_expect(validate_size("128Mi", &n) == 0 && n == 128 << 20);
+	cr_expect(validate_size("1G", &n) == 0 && n == 1000000000);
+	cr_expect(validate_size("77", &n) == 0 && n == 77);
+	cr_expect(validate_size("", &n) < 0);
+	cr_expect(validate_size("Mi", &n) < 0);
+	cr_expect(validate_size("1Mb", &n) < 0);
+	cr_expect(validate_size("99999999999999999999Gi", &n) < 0);
 }
 
 /* ---- validate ---- */
