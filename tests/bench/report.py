@@ -66,6 +66,11 @@ def cells(f):
     return [f["title"], f["unit"], *(cell(f, s) for s in NAMES), both(f, "dockerd"), both(f, "floor"), verdict(f)]
 
 
+def measured(r):
+    """What nobody could measure has no line; notes() names it."""
+    return [f for f in r["figures"] if f["values"]]
+
+
 def headline(r):
     m = r["machine"]
     return (f"{m['cores']} cores {m['cpu']}, Linux {m['kernel']}, {m['dockerd'] or 'no dockerd'}, {m['openssl']}, commit {m['commit']}, "
@@ -79,7 +84,10 @@ def notes(r):
     for f in r["figures"]:
         for subject, reason in f["reasons"].items():
             said.setdefault((NAMES.get(subject, subject), reason), []).append(f["key"])
-    return [f"{subject}: {reason} ({', '.join(keys)})" for (subject, reason), keys in said.items()]
+    who = {}
+    for (subject, reason), keys in said.items():
+        who.setdefault((reason, tuple(keys)), []).append(subject)
+    return [f"{reason}: {', '.join(keys)} ({'; '.join(subjects)})" for (reason, keys), subjects in who.items()]
 
 
 def totals(r):
@@ -89,10 +97,10 @@ def totals(r):
 
 
 def terminal(r):
-    rows = [HEAD] + [cells(f) for f in r["figures"]]
+    rows = [HEAD] + [cells(f) for f in measured(r)]
     widths = [max(len(line[i]) for line in rows) for i in range(len(HEAD))]
     out, group = [headline(r), ""], None
-    for line, f in zip(rows, [None] + r["figures"]):
+    for line, f in zip(rows, [None] + measured(r)):
         if f and f["group"] != group:
             group = f["group"]
             out.append(f"-- {group} " + "-" * 20)
@@ -103,7 +111,7 @@ def terminal(r):
 
 def markdown(r):
     out = [headline(r) + ".", "", "| " + " | ".join(HEAD) + " |", "|---|---|" + "---:|" * 6 + "---|"]
-    out += ["| " + " | ".join(cells(f)) + " |" for f in r["figures"]]
+    out += ["| " + " | ".join(cells(f)) + " |" for f in measured(r)]
     return "\n".join(out + [""] + [f"- {n}" for n in notes(r)] + ["", totals(r).capitalize() + "."]) + "\n"
 
 
