@@ -338,6 +338,7 @@ void container_remove(struct container *c)
 		log_error("container record not deleted", "container=%.12s error=\"%s\"", c->id, err.msg);
 	HASH_DELETE(hh_id, t->by_id, c);
 	HASH_DELETE(hh_name, t->by_name, c);
+	t->sharing -= c->shares_network;
 	pending_files_forget(t->g->pending_files, c->id);
 	container_wake(c, WAIT_NOT_RUNNING);
 	container_wake(c, WAIT_NEXT_EXIT);

@@ -39,6 +39,7 @@ struct container {
 	char *image_id;             /* sha256:… of the config */
 	char *image_ref;            /* what Cloud Run pulls: host/repo@sha256:… */
 	bool tty, open_stdin, stdin_once, auto_remove;
+	bool shares_network;         /* --network container:NAME */
 	bool foreign;               /* the predecessor made its job: looked at, stopped and removed, never started */
 
 	/* State. Change only through the functions below. */
@@ -87,6 +88,7 @@ void containers_free(struct containers *t);
 struct container *containers_find(struct containers *t, const char *ref, struct err *err);
 struct container *containers_by_id(struct containers *t, const char *id);
 size_t containers_count(const struct containers *t);
+size_t containers_sharing(const struct containers *t); /* how many are in another's network */
 /* Newest first; a NULL-terminated array the caller frees. */
 struct container **containers_list(struct containers *t);
 

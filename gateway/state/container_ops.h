@@ -11,6 +11,7 @@ struct containers {
 	char *log_dir;
 	struct container *by_id, *by_name; /* ours; two hashes over the same records */
 	int64_t last_created_ns;
+	size_t sharing;                      /* how many have shares_network */
 };
 
 void container_free(struct container *c); /* of no table; NULL is fine */

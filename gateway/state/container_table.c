@@ -12,6 +12,7 @@
 #include "state/doc.h"
 #include "state/events.h"
 #include "state/names.h"
+#include "state/network.h"
 #include "state/store.h"
 
 #define NAME_RETRIES 6
@@ -20,6 +21,8 @@
 static void table_add(struct containers *t, struct container *c)
 {
 	c->table = t;
+	c->shares_network = network_shared_with(c) != NULL;
+	t->sharing += c->shares_network;
 	HASH_ADD_KEYPTR(hh_id, t->by_id, c->id, strlen(c->id), c);
 	HASH_ADD_KEYPTR(hh_name, t->by_name, c->name, strlen(c->name), c);
 	if (c->created_ns > t->last_created_ns)
@@ -143,6 +146,11 @@ struct container *containers_find(struct containers *t, const char *ref, struct 
 size_t containers_count(const struct containers *t)
 {
 	return HASH_CNT(hh_id, t->by_id);
+}
+
+size_t containers_sharing(const struct containers *t)
+{
+	return t->sharing;
 }
 
 static int newest_first(const void *a, const void *b)
