@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import queue
+import resource
 import subprocess
 import threading
 import time
@@ -16,8 +17,10 @@ import engines
 from engines import BUILD, Failure
 from figure import SMOKE, Figure, Step, at_most, client, program
 
-MANY = 30 if SMOKE else int(os.environ.get("BENCH_TUNNELS", "10000"))
-FEW = max(1, MANY // 10)
+engines.more_files()
+FILES = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500) // 2  # of a gateway, for each container: its link, its log
+MANY = 30 if SMOKE else min(FILES, int(os.environ.get("BENCH_TUNNELS", "10000")))
+FEW = min(1000, max(1, MANY // 10)) if MANY < 9000 else 1000
 SETTLE_S = 0.3 if SMOKE else 15   # buffers that rest are given back
 WORKERS = 4
 HERD_S = 300
