@@ -39,6 +39,7 @@ struct outlet {                          /* one descriptor the process writes to
 	struct tee *tee;                 /* NULL but for the main process */
 	uint8_t tag;                     /* of its records: 1 stdout, 2 stderr */
 	bool blocked;                    /* in agent's list of those that wait for window */
+	bool grown;                      /* its pipe has been found full of bulk once */
 	size_t chunk;                    /* to read at once: grows with what comes */
 	size_t owed;                     /* bytes from before the process' exit, still to be read */
 	struct outlet *prev, *next;      /* list of the blocked */
@@ -64,6 +65,7 @@ struct proc {
 	uint8_t record_head;             /* 0, 8 or 16 bytes before each piece of output */
 	struct pump_item inlet;
 	struct outlet outlet[2];
+	bool inlet_grown;                /* the pipe of its stdin has been found full once */
 	bool active;                     /* output was read since the drain timer last looked */
 	uint64_t reaped_ms;
 	struct timer *drain;

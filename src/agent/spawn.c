@@ -286,8 +286,6 @@ static int make_pipe(int pair[2], int ours, const struct child *c, struct err *e
 {
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
-	if (fcntl(pair[0], F_SETPIPE_SZ, SPAWN_PIPE_BYTES) < 0)
-		fcntl(pair[0], F_SETPIPE_SZ, SPAWN_PIPE_BYTES / 4);
 	fcntl(pair[ours], F_SETFL, O_NONBLOCK);
 	if (c->switch_user)
 		(void)!fchown(pair[!ours], c->user.uid, c->user.gid);

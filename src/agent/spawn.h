@@ -16,7 +16,6 @@
 #include "control.h"
 
 #define SPAWN_PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define SPAWN_PIPE_BYTES (1024 * 1024)
 
 /* Our ends, non-blocking and CLOEXEC; -1 where there is none. With a terminal stdin and out are two
  * descriptors of the master and errout is -1. */

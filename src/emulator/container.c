@@ -23,6 +23,7 @@
 struct output {
 	uv_poll_t poll;
 	int fd;
+	bool grown;                /* its pipe has been found full once */
 	struct container *c;       /* NULL once the container gave up on it */
 	struct log_lines lines;
 };
@@ -69,6 +70,10 @@ static void on_output(uv_poll_t *h, int status, int events)
 		if (n <= 0)
 			break;
 		log_lines_feed(&o->lines, chunk, (size_t)n);
+		if (n == sizeof chunk && !o->grown) {
+			o->grown = true;
+			(void)fcntl(o->fd, F_SETPIPE_SZ, PIPE_BYTES); /* else 64 KiB: slower, not wrong */
+		}
 	}
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
@@ -95,7 +100,6 @@ static int output_open(struct container *c, enum log_stream stream, struct err *
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	fcntl(fd[0], F_SETFL, O_NONBLOCK);
-	(void)fcntl(fd[0], F_SETPIPE_SZ, PIPE_BYTES); /* else 64 KiB: slower, not wrong */
 	struct output *o = xcalloc(1, sizeof *o);
 	o->fd = fd[0];
 	o->c = c;
