@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "net/conn.h"
 
-#define WSLINK_AHEAD (256 * 1024)
+#define WSLINK_AHEAD (128 * 1024)
 #define WSLINK_DEAD_MS 20000 /* bytes the peer's kernel does not confirm for so long end it */
 #define WSLINK_MESSAGE_MAX (4 * 1024 * 1024) /* a HELLO that lists thousands of processes */
 

@@ -17,6 +17,8 @@ import engines
 from engines import BUILD, Failure
 from figure import SMOKE, Figure, Step, at_most, client, program
 
+UNTIL_AGENT_ENDS = "exec tail -f --pid=$PPID /dev/null"  # so that a killed agent leaves nothing behind
+
 engines.more_files()
 FILES = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500) // 2  # of a gateway, for each container: its link, its log
 MANY = 30 if SMOKE else min(FILES, int(os.environ.get("BENCH_TUNNELS", "10000")))
@@ -130,7 +132,7 @@ class Crowded(engines.Second):
             environment["SOCKERLESS_AGENT_CA_FILE"] = str(self.pki.ca)
         environment.update(SOCKERLESS_SIDECAR_PORT="0", CLOUD_RUN_EXECUTION=execution, CLOUD_RUN_TASK_ATTEMPT="0", PATH=os.environ["PATH"])
         with open(self.home / "agent.log", "wb") as log:
-            self.agent = subprocess.Popen([BUILD / "bin/sockerless-agent", "run", "--", "sleep", "1000000"], env=environment,
+            self.agent = subprocess.Popen([BUILD / "bin/sockerless-agent", "run", "--", "sh", "-c", UNTIL_AGENT_ENDS], env=environment,
                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         starting.join(60)
 

@@ -10,6 +10,8 @@ import engine
 from checks import Watch, begin_exec
 from world import wait_for
 
+UNTIL_AGENT_ENDS = "exec tail -f --pid=$PPID /dev/null"  # so that a killed agent leaves nothing behind
+
 TITLE = "two agents for one container"
 TAKE_OVER_S = 6
 CHALLENGES = 3
@@ -27,7 +29,7 @@ class Second:
         self.log = world.dir / f"second-{first}-{n}.log"
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-                [world.build / "bin/sockerless-agent", "run", "--", "sleep", "1000000"], env=env, cwd="/",
+                [world.build / "bin/sockerless-agent", "run", "--", "sh", "-c", UNTIL_AGENT_ENDS], env=env, cwd="/",
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def was_told(self, words):
