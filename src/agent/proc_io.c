@@ -209,12 +209,14 @@ size_t proc_io_input(struct proc *p, const uint8_t *data, size_t n)
 	while (done < n && p->inlet.fd >= 0) {
 		ssize_t w = write(p->inlet.fd, data + done, n - done);
 
-		if (w >= 0)
+		if (w >= 0) {
 			done += (size_t)w;
-		else if (errno == EAGAIN && !grow_pipe(p->inlet.fd, &p->inlet_grown))
-			return done;
-		else if (errno != EAGAIN && errno != EINTR)
+		} else if (errno == EAGAIN) {
+			if (!grow_pipe(p->inlet.fd, &p->inlet_grown))
+				return done;
+		} else if (errno != EINTR) {
 			input_refused(p);
+		}
 	}
 	return n;
 }
