@@ -374,6 +374,7 @@ void tunnel_on_tick(uv_timer_t *timer)
 			 (unsigned long long)session_silent_ms(t->session, now));
 		tunnel_cut(t);
 	}
+	now = clock_mono_ms(); /* the link may just have been lost, after the moment above */
 	if (!t->link && t->link_lost_ms && now - t->link_lost_ms > LINK_RETENTION_MS) {
 		t->link_lost_ms = 0;
 		lose_retained_execs(t);
