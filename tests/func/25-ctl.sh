@@ -43,9 +43,9 @@ refused() { # text status command...
 # A process that does not read: its stdin stands still, and the tables say so.
 waiting() { ctl tunnel streams box | grep -q 'to agent.* [1-9][0-9]*m\?s *[1-9][0-9]*m\?s *$'; }
 stuck() {
+	docker exec box mkfifo /tmp/go
 	head -c 4M /dev/zero | docker exec -i box sh -c 'read -r go </tmp/go; cat | wc -c' >"$T/stuck" &
 	local exec=$!
-	docker exec box mkfifo /tmp/go
 	until_true 10 waiting
 	has "$(ctl tunnel streams box)" "from agent"
 	[ "$(agent box oldest_unacked_ms)" -gt 0 ]
