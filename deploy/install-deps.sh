@@ -44,6 +44,7 @@ run=(
 # before a gateway; gRPC for the stand-in of Terraform's provider.
 test=(
 	busybox-static
+	bzip2
 	caddy
 	curl
 	docker.io
@@ -58,6 +59,7 @@ test=(
 	python3-yaml
 	util-linux
 	valgrind
+	xz-utils
 )
 
 # dockerode and testcontainers are Node.js libraries. A Node.js from elsewhere brings its own npm.
