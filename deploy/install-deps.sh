@@ -60,6 +60,7 @@ test=(
 	util-linux
 	valgrind
 	xz-utils
+	zstd
 )
 
 # dockerode and testcontainers are Node.js libraries. A Node.js from elsewhere brings its own npm.
