@@ -215,10 +215,15 @@ contract: $(B)/test/gateway_auth
 
 check-run: unit fuzz-smoke func diff
 	$(Q)$(MAKE) --no-print-directory contract
+check-build: all $(UNIT_BIN) $(FUZZ_BIN) $(TEST_IMAGES) $(CLIENTS)
 
-# On a fresh machine these two install what they need, then start make again with it.
-demo check: deps
+# On a fresh machine these two install what they need, then start make again with it. A check that fails does
+# not keep the others from being made.
+demo: deps
 	$(Q)$(MAKE) --no-print-directory $@-run
+check: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) check-build
+	$(Q)$(MAKE) --no-print-directory -k check-run
 
 lint: $(B)/gen/tunnel.pb-c.h
 	$(Q)tests/lint/run $(B)
@@ -247,5 +252,5 @@ help:
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit install package help man clean deps check check-run contract diff func demo demo-run bench chaos lint fuzz fuzz-smoke test-images clients soak
+.PHONY: all unit install package help man clean deps check check-build check-run contract diff func demo demo-run bench chaos lint fuzz fuzz-smoke test-images clients soak
 -include $(shell find $(B)/obj $(O)/fuzz -name '*.d' 2>/dev/null)
