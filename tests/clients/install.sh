@@ -8,6 +8,8 @@ set -euo pipefail
 dir=$(realpath -m "${1:?usage: install.sh DIR}")
 cd "$(dirname "$0")"
 suite=trixie
+# Node.js trusts a list of its own; a company's proxy is in the machine's.
+export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}
 packages=(docker-compose docker-cli docker.io)
 mkdir -p "$dir/apt/lists/partial" "$dir/apt/cache/archives/partial" "$dir/apt/sources" "$dir/bin"
 
