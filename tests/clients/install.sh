@@ -51,7 +51,8 @@ debian() {
 }
 
 [ -x "$dir/bin/docker-compose" ] || debian
-if ! cmp -s package-lock.json "$dir/package-lock.json"; then
+if ! cmp -s package-lock.json "$dir/node_modules/.installed"; then
 	cp package.json package-lock.json .npmrc "$dir/"
 	(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts)
+	cp package-lock.json "$dir/node_modules/.installed"
 fi

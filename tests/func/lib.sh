@@ -11,7 +11,7 @@
 #
 # Settings (environment):
 #   BUILD=build             where the programs are
-#   DOCKER=docker           the client under test
+#   DOCKER=docker           the client under test; unless said, the one of tests/clients where it is installed
 #   ENGINE=gateway          or dockerd: the same cases against the reference
 #   MODE=reverse            or forward: the gateway dials the agents
 #   CHECKSUMS=1             or 0: without those of the streams
@@ -26,13 +26,14 @@ set -u -o pipefail
 func_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project=$(cd "$func_dir/../.." && pwd)
 BUILD=$(realpath -m "${BUILD:-$project/build}")
-DOCKER=${DOCKER:-docker}
 ENGINE=${ENGINE:-gateway}
 MODE=${MODE:-reverse}
 AGENT_MODE=${AGENT_MODE:-sidecar}
 PYTHON=${PYTHON:-/usr/bin/python3}
 IMAGES=${IMAGES:-$BUILD/test-images}
 CLIENTS=$(realpath -m "${CLIENTS:-$BUILD/clients}")
+[ -n "${DOCKER:-}" ] || DOCKER=$(command -v "$CLIENTS/bin/docker" || echo docker)
+export DOCKER
 
 T=$(mktemp -d /tmp/sockerless-func.XXXXXX)
 mkdir -p "$T/docker-config" "$T/tmp"
