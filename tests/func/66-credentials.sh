@@ -69,6 +69,7 @@ refused() {
 	require ''
 }
 
+runs_again() { [ "$(docker run --rm busybox echo right)" = right ]; }
 new_key() { # rotated on disk, without a restart
 	openssl genrsa -out "$T/other.pem" 2048 2>/dev/null
 	jq --rawfile key "$T/other.pem" '.private_key = $key' "$T/key.json" >"$T/wrong.json"
@@ -79,7 +80,7 @@ new_key() { # rotated on disk, without a restart
 	out=$(docker run --rm busybox true 2>&1) && fail "ran with a wrong key: $out"
 	has "$out" "Invalid JWT Signature."
 	cp "$T/right.json" "$T/key.json"
-	eq right "$(docker run --rm busybox echo right)"
+	until_true 10 runs_again # a fetch with the wrong key may still be under way, and serves all who wait
 	require ''
 }
 
