@@ -1,5 +1,10 @@
-/* tunnel_state - what tunnel.c, tunnel_adopt.c, tunnel_save.c and tunnel_restart.c share; private to them. One struct channel per process
- * that is not over yet; channel 1 is main. */
+/* tunnel_state - what the tunnel_*.c share; private to them. One struct channel per process that is not over yet;
+ * channel 1 is main.
+ *
+ *     tunnel.c          life, links, time            tunnel_process.c   what is asked of processes; their table
+ *     tunnel_inbound.c  what the agent says          tunnel_settle.c    what follows: exits recorded and told
+ *     tunnel_restart.c  main run again by its agent  tunnel_adopt.c     a session that the gateway did not have
+ *     tunnel_save.c     for the next process image */
 #ifndef AGENTS_TUNNEL_STATE_H
 #define AGENTS_TUNNEL_STATE_H
 
@@ -63,9 +68,27 @@ struct tunnel {
 	struct timer *log_retry;
 };
 
+/* tunnel.c */
+#define TUNNEL_ACK_DELAY_MS 25
+struct tunnel *tunnel_alloc(struct gateway *g, struct container *c, const struct tunnel_observer *observer, void *observer_ctx);
+void tunnel_on_tick(uv_timer_t *timer);
+void tunnel_arm_tick(struct tunnel *t, uint64_t due_ms); /* at due_ms or earlier, if something earlier is armed already */
+
+/* tunnel_process.c */
 struct channel *tunnel_channel(struct tunnel *t, uint32_t number);
 struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char *exec_id);
+void tunnel_channel_close(struct channel *ch);           /* its streams */
+void tunnel_channel_free(struct tunnel *t, struct channel *ch);
+void tunnel_wake_main_waiters(struct tunnel *t);
+
+/* tunnel_inbound.c */
+#define OUTPUT_CHANGED "the output was changed on its way (checksums differ)"
+extern const struct session_ops tunnel_session_ops;
 void tunnel_take_exit(struct tunnel *t, struct channel *ch, const struct exit_status *status); /* copied */
+
+/* tunnel_settle.c */
+void tunnel_settle(struct tunnel *t);
+void tunnel_end_exec(struct tunnel *t, struct channel *ch, const char *lost); /* and tell its sink */
 
 /* tunnel_restart.c */
 void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uint32_t count);
@@ -76,10 +99,5 @@ bool tunnel_settle_restarts(struct tunnel *t, struct channel *ch); /* false: mai
  * answer to its first one, see what has become of them since. */
 int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err);
 void tunnel_adopt_again(struct tunnel *t, const struct hello *h);
-
-/* tunnel.c, for tunnel_save.c */
-extern const struct session_ops tunnel_session_ops;
-void tunnel_on_tick(uv_timer_t *timer);
-struct tunnel *tunnel_alloc(struct gateway *g, struct container *c, const struct tunnel_observer *observer, void *observer_ctx);
 
 #endif
