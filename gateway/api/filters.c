@@ -1,10 +1,16 @@
 /* filters - see filters.h. */
 #include "api/filters.h"
 
+#include <ctype.h>
 #include <regex.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/parse.h"
+
+#define PATTERN_LEN_MAX 1000
+#define REPEATS_MAX 1000 /* Go's */
 
 static json_t *values_of(const char *key, json_t *given, struct err *err)
 {
@@ -129,12 +135,65 @@ bool filters_prefix(const struct filters *f, const char *key, const char *value)
 	return false;
 }
 
+/* The C library takes what Go refuses, and then all memory or its stack for repetitions of repetitions, or all time for a
+ * back reference. */
+static bool is_tame(const char *pattern)
+{
+	unsigned long repeats = 1;
+
+	if (strlen(pattern) > PATTERN_LEN_MAX)
+		return false;
+	for (const char *p = pattern; *p; p++) {
+		unsigned long most;
+		char *end;
+
+		if (*p == '\\' && isdigit((unsigned char)p[1]))
+			return false;
+		p += *p == '\\' && p[1];
+		if (*p != '{')
+			continue;
+		most = strtoul(p + 1, &end, 10);
+		if (*end == ',' && isdigit((unsigned char)end[1]))
+			most = strtoul(end + 1, NULL, 10);
+		if (most > REPEATS_MAX || (repeats *= most ? most : 1) > REPEATS_MAX)
+			return false;
+	}
+	return true;
+}
+
+/* Go's digits are not POSIX's: \d and \D outside of brackets. Caller frees. */
+static char *with_digits(const char *pattern)
+{
+	char *ret = xmalloc(3 * strlen(pattern) + 1), *out = ret;
+	bool in_set = false;
+
+	for (const char *p = pattern; *p; p++) {
+		bool escape = *p == '\\' && p[1] && !in_set;
+
+		if (escape && (p[1] == 'd' || p[1] == 'D')) {
+			out = stpcpy(out, p[1] == 'd' ? "[0-9]" : "[^0-9]");
+			p++;
+			continue;
+		}
+		if (escape)
+			*out++ = *p++;
+		else if (*p == '[' && !in_set)
+			in_set = true;
+		else if (*p == ']')
+			in_set = false;
+		*out++ = *p;
+	}
+	*out = '\0';
+	return ret;
+}
+
 static bool found_in(const char *pattern, const char *value)
 {
+	AUTO_FREE char *posix = is_tame(pattern) ? with_digits(pattern) : NULL;
 	regex_t re;
 	bool found;
 
-	if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+	if (!posix || regcomp(&re, posix, REG_EXTENDED | REG_NOSUB) != 0)
 		return false;
 	found = regexec(&re, value, 0, NULL, 0) == 0;
 	regfree(&re);

@@ -1,9 +1,11 @@
 /* The filters parameter, and events through it. */
 #include <criterion/criterion.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "api/event_filter.h"
 #include "api/filters.h"
+#include "base/mem.h"
 
 static struct filters parsed(const char *text)
 {
@@ -80,6 +82,28 @@ Test(filters, names_are_regular_expressions_found_anywhere)
 	f = parsed("{\"name\":[\"(\"]}");
 	cr_assert_not(filters_regexp(&f, "name", "x"));
 	filters_release(&f);
+	f = parsed("{\"name\":[\"^web-\\\\d{2,3}[d\\\\]\\\\D$\"]}");
+	cr_assert(filters_regexp(&f, "name", "web-123dx"));
+	cr_assert_not(filters_regexp(&f, "name", "web-ddddx"));
+	filters_release(&f);
+}
+
+/* Each of them ended the C library's matcher by its stack, its memory or its patience. */
+Test(filters, patterns_without_bounds_match_nothing)
+{
+	static const char *const wild[] = {".*{10,}{10,}{10,}{10,}{10,}", "((a{1,255}){1,255}){1,255}", "(x*)*\\\\1"};
+	AUTO_FREE char *deep = xmalloc(60001), *text = NULL;
+	struct filters f;
+
+	memset(deep, '(', 60000);
+	deep[60000] = '\0';
+	for (size_t i = 0; i <= sizeof(wild) / sizeof(*wild); i++) {
+		text = xasprintf("{\"name\":[\"%s\"]}", i < sizeof(wild) / sizeof(*wild) ? wild[i] : deep);
+		f = parsed(text);
+		cr_expect_not(filters_regexp(&f, "name", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), "%.40s", text);
+		filters_release(&f);
+		free(steal_ptr(&text));
+	}
 }
 
 Test(filters, every_label_must_be_there)
