@@ -260,14 +260,15 @@ static int take_layers(struct layer_set *s, json_t *layers, struct err *err)
 	s->sizes = xcalloc(json_array_size(layers) + 1, sizeof(*s->sizes));
 	json_array_foreach(layers, i, layer) {
 		const char *digest = json_string_value(json_object_get(layer, "digest"));
+		json_int_t size = json_integer_value(json_object_get(layer, "size"));
 		struct layer *l;
 
-		if (!registry_is_digest(digest))
-			return err_set(err, ERR_UPSTREAM, "a layer without a digest that is understood");
+		if (!registry_is_digest(digest) || size < 0)
+			return err_set(err, ERR_UPSTREAM, "a layer without a digest or a size that is understood");
 		l = layer_get(s->cache, digest);
 		l->holds++;
 		l->used = ++s->cache->clock;
-		s->sizes[s->n] = (uint64_t)json_integer_value(json_object_get(layer, "size"));
+		s->sizes[s->n] = (uint64_t)size;
 		s->files[s->n] = l->file;
 		s->layers[s->n++] = l;
 	}

@@ -218,6 +218,27 @@ Test(layer_cache, the_longest_unused_goes_when_there_is_no_room)
 	cr_expect_eq(registry.n_asked, 4);
 }
 
+/* A size below nothing is, without its sign, one that has room beside any other. */
+Test(layer_cache, a_size_below_zero_is_none)
+{
+	static const struct answer answers[] = {{200, "layer", NULL}, {200, "a flood", NULL}};
+	static const char *const contents[] = {"layer", NULL};
+	AUTO_FREE char *ref = xasprintf("127.0.0.1:%d/x@sha256:%064d", registry.port, 0);
+	char digest[REGISTRY_DIGEST_MAX];
+	struct outcome o;
+	json_t *manifest;
+
+	registry.answers = answers;
+	registry.n_answers = 2;
+	fetch(contents);
+	registry_digest_of("a flood", 7, digest);
+	manifest = json_pack("{s:[{s:s, s:i}]}", "layers", "digest", digest, "size", -1);
+	o = (struct outcome){ 0 };
+	cr_expect_null(layer_set_fetch(cache, ref, manifest, on_set, &o, &o.err));
+	cr_expect_eq(o.err.kind, ERR_UPSTREAM, "%s", o.err.msg);
+	json_decref(manifest);
+}
+
 Test(layer_cache, nobody_is_left_and_the_transfer_ends)
 {
 	static const struct answer answers[] = {{200, "layer", NULL}};
