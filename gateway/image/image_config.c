@@ -117,6 +117,17 @@ static int merge_env(json_t *config, json_t *image, struct err *err)
 	return 0;
 }
 
+static bool has_only_strings(json_t *object)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(object, key, v)
+		if (!json_is_string(v))
+			return false;
+	return true;
+}
+
 /* Keys of the image's object that the request's has not. */
 static int merge_object(json_t *config, json_t *image, const char *key, struct err *err)
 {
@@ -126,6 +137,8 @@ static int merge_object(json_t *config, json_t *image, const char *key, struct e
 		return err_set(err, ERR_INVALID, "config: %s must be an object", key);
 	if (!json_is_object(theirs))
 		return 0;
+	if (strcmp(key, "Labels") == 0 && !has_only_strings(theirs))
+		return err_set(err, ERR_INVALID, "image: %s must be strings", key);
 	if (!ours)
 		return json_object_set_new(config, key, json_deep_copy(theirs));
 	return json_object_update_missing(ours, theirs);
@@ -143,17 +156,18 @@ static int merge_string(json_t *config, json_t *image, const char *key, struct e
 }
 
 /* A zero in a given Healthcheck means: as the image says. */
-static void merge_healthcheck(json_t *config, json_t *image)
+static int merge_healthcheck(json_t *config, json_t *image, struct err *err)
 {
-	json_t *ours = get(config, "Healthcheck"), *theirs = get(image, "Healthcheck"), *v;
+	json_t *ours = get(config, "Healthcheck"), *theirs = get(image, "Healthcheck"), *test = NULL, *v;
 	const char *key;
 
 	if (!json_is_object(theirs))
-		return;
-	if (!json_is_object(ours)) {
-		json_object_set_new(config, "Healthcheck", json_deep_copy(theirs));
-		return;
-	}
+		return 0;
+	if (read_list(theirs, "Test", "image: Healthcheck", &test, err) < 0)
+		return -1;
+	json_decref(test);
+	if (!json_is_object(ours))
+		return json_object_set_new(config, "Healthcheck", json_deep_copy(theirs));
 	json_object_foreach(theirs, key, v) {
 		json_t *given = get(ours, key);
 
@@ -161,6 +175,18 @@ static void merge_healthcheck(json_t *config, json_t *image)
 		    (json_is_integer(given) && json_integer_value(given) == 0))
 			json_object_set(ours, key, v);
 	}
+	return 0;
+}
+
+static int merge_shell(json_t *config, json_t *image, struct err *err)
+{
+	json_t *theirs = NULL;
+
+	if (get(config, "Shell"))
+		return 0;
+	if (read_list(image, "Shell", "image", &theirs, err) < 0)
+		return -1;
+	return theirs ? json_object_set_new(config, "Shell", theirs) : 0;
 }
 
 int image_config_merge(json_t *config, json_t *image_config, struct err *err)
@@ -174,10 +200,8 @@ int image_config_merge(json_t *config, json_t *image_config, struct err *err)
 	for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
 		if (merge_string(config, image_config, strings[i], err) < 0)
 			return -1;
-	if (!get(config, "Shell") && get(image_config, "Shell"))
-		json_object_set(config, "Shell", get(image_config, "Shell"));
-	merge_healthcheck(config, image_config);
-	if (merge_env(config, image_config, err) < 0)
+	if (merge_shell(config, image_config, err) < 0 || merge_healthcheck(config, image_config, err) < 0 ||
+	    merge_env(config, image_config, err) < 0)
 		return -1;
 	return merge_command(config, image_config, err);
 }

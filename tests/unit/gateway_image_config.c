@@ -126,6 +126,25 @@ Test(image_config, what_has_the_wrong_type_is_refused)
 	}
 }
 
+/* A registry may send anything; what is kept is read later without another look. */
+Test(image_config, what_has_the_wrong_type_in_an_image_is_refused)
+{
+	static const char *const table[] = {
+		"{\"Labels\":{\"run.sockerless.cpu\":5}}", "{\"Labels\":{\"a\":null}}", "{\"Healthcheck\":{\"Test\":[\"CMD\",5]}}",
+		"{\"Healthcheck\":{\"Test\":7}}", "{\"Shell\":[null]}", "{\"Env\":[{}]}", "{\"Cmd\":[1]}",
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		json_t *config = parse("{\"Entrypoint\":[\"c\"],\"Labels\":{\"b\":\"1\"}}"), *image = parse(table[i]);
+		struct err err = {0};
+
+		cr_expect(image_config_merge(config, image, &err) == -1, "%s was accepted", table[i]);
+		cr_expect(err.kind == ERR_INVALID);
+		json_decref(config);
+		json_decref(image);
+	}
+}
+
 Test(image_config, argv_is_entrypoint_then_cmd)
 {
 	json_t *config = parse("{\"Entrypoint\":[\"/e\",\"-x\"],\"Cmd\":[\"\",\"b\"]}");
