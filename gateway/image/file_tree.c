@@ -15,6 +15,7 @@
 #define LINKS_MAX 255
 #define NAME_BYTES_MAX 4096
 #define PATH_BYTES_MAX (64 * 1024)
+#define DEPTH_MAX 4096 /* a tree is walked by recursion; what a path may name, twice */
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
 
@@ -227,6 +228,15 @@ static char *clean(const char *path)
 	return out;
 }
 
+static size_t depth_of(const struct tree_node *n)
+{
+	size_t depth = 0;
+
+	for (; n->parent; n = n->parent)
+		depth++;
+	return depth;
+}
+
 /* The directory of this name, made or put in the place of what is no directory; links are followed. */
 static struct tree_node *enter(struct file_tree *t, struct tree_node *at, const char *name, size_t len, uint32_t archive)
 {
@@ -270,8 +280,8 @@ struct tree_node *file_tree_make_dirs(struct file_tree *t, const char *path, uin
 	AUTO_FREE char *whole = NULL, *rest = NULL;
 	const char *p;
 
-	if (at)
-		return S_ISDIR(at->mode) ? at : NULL;
+	if (at || strlen(path) > NAME_BYTES_MAX)
+		return at && S_ISDIR(at->mode) ? at : NULL;
 	whole = clean(path);
 	p = whole ? whole : "";
 	for (at = t->root; *p && S_ISDIR(at->mode);) {
@@ -375,6 +385,8 @@ int file_tree_add(struct file_tree *t, struct tree_node *base, uint32_t archive,
 	if (t->n >= TREE_NODES_MAX)
 		return err_set(err, ERR_LIMIT, "more than %d files", TREE_NODES_MAX);
 	dir = enter_parent(t, base, path, archive, &name);
+	if (depth_of(dir) > DEPTH_MAX) /* by links below links */
+		return err_set(err, ERR_LIMIT, "more than %d folders in one another", DEPTH_MAX);
 	if (whiteouts && strncmp(name, WHITEOUT, strlen(WHITEOUT)) == 0) {
 		take_away(t, dir, name, archive);
 		return 0;

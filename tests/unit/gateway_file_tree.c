@@ -180,6 +180,29 @@ Test(file_tree, what_leads_out_or_links_to_nothing_is_refused, .init = setup, .f
 	expect_tree("d fine");
 }
 
+/* Every link leads a thousand folders further down, and the next one is there: no path is long, but the tree is. */
+Test(file_tree, folders_in_one_another_have_an_end, .init = setup, .fini = teardown)
+{
+	AUTO_FREE char *down = xmalloc(2001), *at = xstrdup("");
+	struct err err = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < 1000; i++)
+		memcpy(down + 2 * i, "a/", 3);
+	for (size_t i = 0; i < 60 && rc == 0; i++) {
+		AUTO_FREE char *dirs = xasprintf("%s%s", at, down), *link = xasprintf("%sl>%s", at, down);
+		char *further = xasprintf("%sl/", at);
+
+		rc = add_in(tree, tree->root, 0, dirs, &err);
+		if (rc == 0)
+			rc = add_in(tree, tree->root, 0, link, &err);
+		free(at);
+		at = further;
+	}
+	cr_expect_eq(rc, -1);
+	cr_expect_eq(err.kind, ERR_LIMIT, "%s", err.msg);
+}
+
 Test(file_tree, types_stay_when_told_so, .init = setup, .fini = teardown)
 {
 	struct err err = { 0 };
