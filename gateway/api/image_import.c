@@ -62,9 +62,9 @@ static void describe(struct import *m)
 	json_t *root;
 
 	clock_format(clock_wall_ns(), 0, now);
-	root = json_pack("{s:s, s:s, s:O, s:s, s:s, s:[{s:s, s:s}], s:s, s:{s:s, s:[s]}}", "architecture", "amd64", "comment",
-			 m->message, "config", m->config, "created", now, "docker_version", VERSION, "history", "created", now,
-			 "comment", m->message, "os", "linux", "rootfs", "type", "layers", "diff_ids",
+	root = json_pack("{s:s, s:o, s:O, s:s, s:s, s:[{s:s, s:o}], s:s, s:{s:s, s:[s]}}", "architecture", "amd64", "comment",
+			 reply_string(m->message), "config", m->config, "created", now, "docker_version", VERSION, "history",
+			 "created", now, "comment", reply_string(m->message), "os", "linux", "rootfs", "type", "layers", "diff_ids",
 			 i->layers[0].diff_id);
 	i->config = json_dumps(root, JSON_COMPACT);
 	i->config_len = strlen(i->config);
@@ -109,6 +109,16 @@ static void have_layer(void *ctx, struct spool *s, struct archive_images *images
 
 /* ---- the request -------------------------------------------------------------------------------------- */
 
+/* As Go does, what is not UTF-8 is replaced: an image's config is JSON. */
+static int apply_change(json_t *config, const char *change, struct err *err)
+{
+	json_t *clean = reply_string(change);
+	int rc = instruction_apply(config, json_string_value(clean), err);
+
+	json_decref(clean);
+	return rc;
+}
+
 /* Every ?changes=, in order. */
 static int read_changes(struct request *r, json_t *config, struct err *err)
 {
@@ -119,7 +129,7 @@ static int read_changes(struct request *r, json_t *config, struct err *err)
 
 		if (change && *change && ++n > CHANGES_MAX)
 			return err_set(err, ERR_LIMIT, "more than %d changes", CHANGES_MAX);
-		if (change && *change && instruction_apply(config, change, err) < 0)
+		if (change && *change && apply_change(config, change, err) < 0)
 			return -1;
 	}
 	return 0;

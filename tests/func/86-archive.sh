@@ -149,7 +149,15 @@ import_errors() {
 	eq '{"message":"invalid reference format: repository name must be lowercase"}
 400' "$(api POST "/images/create?fromSrc=-&repo=UP" -H "$tar_type" --data-binary "@$T/root.tar")"
 }
+# "\xff": a client that types Latin-1.
+imports_foreign_bytes() {
+	import_fixture
+	has "$(api POST '/images/create?fromSrc=-&repo=latin&tag=1&message=caf%ff&changes=LABEL%20x=%ff' -H "$tar_type" \
+		--data-binary "@$T/root.tar")" '"status":"sha256:'
+	eq $'\ufffd caf\ufffd' "$(docker image inspect -f '{{.Config.Labels.x}} {{.Comment}}' latin:1)"
+}
 t "import with changes; it runs" imports
+t "import with what is not UTF-8" imports_foreign_bytes
 t "import from a pipe, compressed" imports_pipe
 t "import says what is wrong" import_errors
 
