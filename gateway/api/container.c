@@ -334,6 +334,7 @@ void container_resize(struct request *r)
 void container_delete(struct request *r)
 {
 	struct container *c = request_container(r);
+	struct lifecycle_wait *removal;
 	struct err err;
 
 	if (!c)
@@ -342,9 +343,11 @@ void container_delete(struct request *r)
 		reply_error(r, ERR_SYSTEM, "Conflict, cannot remove the default link name of the container");
 		return;
 	}
-	c->remove_volumes = c->remove_volumes || request_flag(r, "v");
 	waiting_new(r);
-	await(r, lifecycle_remove(r->g->lifecycle, c, request_flag(r, "force"), done, r, &err), &err);
+	removal = lifecycle_remove(r->g->lifecycle, c, request_flag(r, "force"), done, r, &err);
+	if (removal) /* a refused one asks for nothing */
+		c->remove_volumes = c->remove_volumes || request_flag(r, "v");
+	await(r, removal, &err);
 }
 
 static void prune_next(struct request *r);

@@ -164,6 +164,17 @@ mounts_shown() {
 }
 t "inspect shows the mounts; rm -v removes what nobody named" mounts_shown
 
+refused_removal() {
+	local name
+	docker run -d --name kept -v /anon busybox sleep 1000
+	name=$(docker inspect -f '{{(index .Mounts 0).Name}}' kept)
+	status 1 docker rm -v kept
+	docker rm -f kept
+	docker volume inspect "$name"
+	docker volume rm "$name"
+}
+t "rm -v that is refused is forgotten" refused_removal
+
 auto_removed() {
 	fresh
 	docker run --rm -v /anon -v stays:/s busybox sh -c 'echo x >/anon/file'
