@@ -51,7 +51,8 @@ struct slot *slot_get(struct lifecycle *l, const char *id)
 
 void slot_release(struct slot *s)
 {
-	if (s->start || s->stop || s->removal || s->freeze || s->again || s->watch || s->dial || s->finding || s->cancel)
+	if (s->start || s->stop || s->removal || s->freeze || s->again || s->watch || s->dial || s->finding || s->cancel ||
+	    s->hang_up)
 		return;
 	HASH_DEL(s->l->slots, s);
 	free(s);
@@ -306,10 +307,12 @@ static void end_restart(struct lifecycle *l, struct container *c)
 	struct slot *s = slot_get(l, c->id);
 	struct err err = { 0 };
 
-	if (policy_of(c).when == RESTART_NO && !c->tunnel) {
+	/* With a successor waiting, an agent that is still there is the lost execution's. */
+	if (policy_of(c).when == RESTART_NO && (!c->tunnel || s->again)) {
 		if (again_end(s)) {
 			if (container_set_exited(c, c->exit_code, c->finished_ns, c->output_incomplete, &err) < 0)
 				log_error("container's end cannot be stored", "container=%.12s error=\"%s\"", c->id, err.msg);
+			run_ended(l, c);
 			if (s->stop)
 				stop_end_soon(s->stop);
 		} else if (s->start) {
@@ -536,7 +539,7 @@ static void on_agent_lost(void *ctx, struct container *c)
 
 	if (l->stopping)
 		return;
-	if (c->state == CONTAINER_RUNNING) {
+	if (c->state == CONTAINER_RUNNING && !(s && s->again)) {
 		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
 	} else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel)) {
 		registry_drop(l->g->registry, c); /* the run is over and the agent has left */

@@ -77,6 +77,10 @@ void run_lost(struct slot *s, struct container *c, int code, const char *how)
 	struct gateway *g = s->l->g;
 	struct err err = { 0 };
 
+	if (s->again) { /* that is known, and counted; its successor waits */
+		watch_end(s);
+		return;
+	}
 	log_warn("container ended without its agent's word; output may be incomplete",
 		 "container=%.12s code=%d how=\"%s\"", c->id, code, how);
 	watch_end(s);

@@ -229,6 +229,25 @@ stops_in_pause() {
 }
 t "stop while a successor waits" stops_in_pause
 
+# Its agent has told the end and is still there, and the pause is a second. A stop that took the agent for a living one waited.
+stops_at_once() {
+	gateway_only
+	local port id
+	docker run -d --name sudden --restart always -p 127.0.0.1:0:80 busybox sh -c 'echo run; sleep 1000'
+	until_true 10 log_has sudden run
+	port=$(docker port sudden 80)
+	id=$(docker inspect -f '{{.Id}}' sudden)
+	lose sudden
+	until_true 30 grep -q "a new execution follows container=${id:0:12} lost=1" "$T/engine.log"
+	within 5 docker stop -t 10 sudden
+	is_state sudden exited
+	sleep 1.2
+	is_state sudden exited
+	docker run -d --name next -p "$port:80" busybox sleep 1000
+	docker rm -f sudden next
+}
+t "stop as soon as the execution is lost; its ports are free" stops_at_once
+
 removed_in_pause() {
 	gateway_only
 	pausing removed

@@ -132,6 +132,29 @@ Test(again, a_failed_start_of_the_successor_counts_too)
 	cr_expect_not(again_end(s));
 }
 
+/* Its agent has told the end; Cloud Run tells it once more, long before the pause is over. */
+Test(again, an_execution_is_lost_once)
+{
+	cr_assert(lose(A_SECOND));
+	run_lost(s, c, 137, "told again");
+	cr_expect_eq(c->state, CONTAINER_RUNNING);
+	cr_expect(c->restarting);
+	cr_expect_eq(c->executions_lost, 1);
+}
+
+static void never(void *ctx)
+{
+	cr_assert_fail("the timer has fired");
+}
+
+Test(again, a_slot_stays_while_a_timer_points_to_it)
+{
+	s->hang_up = timer_start(f.g.loop, 60000, never, s);
+	slot_release(s);
+	cr_assert_eq(l.slots, s);
+	timer_cancel(&s->hang_up);
+}
+
 Test(again, a_failed_start_by_hand_is_not_tried_again)
 {
 	cr_assert_eq(container_set_exited(c, 0, clock_wall_ns(), false, NULL), 0);
