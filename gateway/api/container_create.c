@@ -37,6 +37,32 @@ static int check_job(struct request *r, json_t *config, json_t *host_config, jso
 	return job_resources_pick(r->g->config, &draft, &size, err);
 }
 
+/* Whose account, whose secrets, how large, where to: that is for who makes the container to say, not for the image's author. */
+static void drop_image_options(json_t *labels, const json_t *given, json_t *warnings)
+{
+	const char *key;
+	json_t *v;
+	void *next;
+
+	json_object_foreach_safe(labels, next, key, v) {
+		if (strncmp(key, JOB_LABEL_PREFIX, strlen(JOB_LABEL_PREFIX)) != 0 || json_object_get(given, key))
+			continue;
+		json_array_append_new(warnings, json_sprintf("Label %s of the image has no effect.", key));
+		json_object_del(labels, key);
+	}
+}
+
+/* The image's part of the configuration. */
+static int merge_image(json_t *config, const struct image *i, json_t *warnings, struct err *err)
+{
+	json_t *given = json_copy(json_object_get(config, "Labels"));
+	int rc = image_config_merge(config, json_object_get(i->config, "config"), err);
+
+	drop_image_options(json_object_get(config, "Labels"), given, warnings);
+	json_decref(given);
+	return rc;
+}
+
 /* Images are linux/amd64, or they would not have been pulled. */
 static int check_platform(struct request *r, const char *image, struct err *err)
 {
@@ -65,7 +91,7 @@ static void add(struct request *r, json_t *config, json_t *host_config, json_t *
 		image_name_blame(image, &err);
 	if (i && check_platform(r, image, &err) == 0)
 		mounts = read_mounts(r, config, host_config, json_object_get(i->config, "config"), warnings, &err);
-	if (!mounts || image_config_merge(config, json_object_get(i->config, "config"), &err) < 0 ||
+	if (!mounts || merge_image(config, i, warnings, &err) < 0 ||
 	    check_job(r, config, host_config, mounts, warnings, &err) < 0 ||
 	    container_mounts_make(r->g, mounts, json_string_value(json_object_get(host_config, "VolumeDriver")), &err) < 0) {
 		json_decref(mounts);

@@ -156,7 +156,20 @@ imports_foreign_bytes() {
 		--data-binary "@$T/root.tar")" '"status":"sha256:'
 	eq $'\ufffd caf\ufffd' "$(docker image inspect -f '{{.Config.Labels.x}} {{.Comment}}' latin:1)"
 }
+# An image's author does not choose the job's account, nor its price.
+imports_options() {
+	import_fixture
+	docker import -c 'CMD ["/bin/busybox","true"]' -c 'LABEL run.sockerless.timeout=7s own=yes run.sockerless.memory=2g' \
+		"$T/root.tar" greedy:1
+	has "$(docker create --name greedy --label run.sockerless.memory=1g greedy:1 2>&1)" \
+		'WARNING: Label run.sockerless.timeout of the image has no effect.'
+	eq '{"own":"yes","run.sockerless.memory":"1g"}' "$(docker inspect greedy | jq -cS '.[0].Config.Labels')"
+	eq '1024Mi 86400s' "$(docker inspect greedy | jq -r '.[0].HostConfig.Annotations |
+		.["run.sockerless.memory"] + " " + .["run.sockerless.timeout"]')"
+	docker rm greedy
+}
 t "import with changes; it runs" imports
+t "an image's labels are no options" imports_options
 t "import with what is not UTF-8" imports_foreign_bytes
 t "import from a pipe, compressed" imports_pipe
 t "import says what is wrong" import_errors
