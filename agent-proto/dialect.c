@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "base/utf8.h"
 
 static const char *const type_names[] = {
 	[DIALECT_EXEC] = "exec",       [DIALECT_ATTACH] = "attach", [DIALECT_STDIN] = "stdin",
@@ -36,38 +37,12 @@ const char *dialect_signal_name(int number)
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-/* Bytes of the UTF-8 character at p, 0 if there is none: no surrogates, nothing longer than needed. */
-static size_t utf8_len(const uint8_t *p)
-{
-	uint32_t c;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	c = p[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80) /* a NUL as well */
-			return 0;
-		c = c << 6 | (p[i] & 0x3fu);
-	}
-	if ((n == 3 && (c < 0x800 || (c >= 0xd800 && c < 0xe000))) || (n == 4 && (c < 0x10000 || c > 0x10ffff)))
-		return 0;
-	return n;
-}
-
 bool dialect_can_carry(const char *s)
 {
-	const uint8_t *p = (const uint8_t *)s;
-
-	while (p && *p) {
-		size_t n = utf8_len(p);
-
-		if (!n)
+	for (size_t n = s ? strlen(s) : 0, len; n; s += len, n -= len) {
+		len = utf8_char(s, n);
+		if (!len)
 			return false;
-		p += n;
 	}
 	return true;
 }

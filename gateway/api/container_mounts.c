@@ -8,6 +8,7 @@
 
 #include "api/fields.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "gateway.h"
 #include "state/container.h"
 #include "state/doc.h"
@@ -39,32 +40,6 @@ static int refuse(struct reading *r, const char *fmt, ...)
 
 /* ---- targets -------------------------------------------------------------------------------------- */
 
-/* Go's filepath.Clean for an absolute path. Caller frees. */
-static char *clean_path(const char *path)
-{
-	char *out = xmalloc(strlen(path) + 2), *end = out;
-
-	for (const char *s = path; *s;) {
-		size_t n;
-
-		s += strspn(s, "/");
-		n = strcspn(s, "/");
-		if (n == 2 && memcmp(s, "..", 2) == 0) {
-			while (end > out && *--end != '/')
-				;
-		} else if (n > 0 && !(n == 1 && *s == '.')) {
-			*end++ = '/';
-			memcpy(end, s, n);
-			end += n;
-		}
-		s += n;
-	}
-	if (end == out)
-		*end++ = '/';
-	*end = '\0';
-	return out;
-}
-
 static bool is_below(const char *path, const char *top)
 {
 	size_t n = strlen(top);
@@ -89,6 +64,14 @@ static bool is_real(const json_t *m)
 	const char *on = doc_str(m, "on");
 
 	return strcmp(doc_str(m, "type"), "bind") != 0 && !(on && strcmp(on, "container") == 0);
+}
+
+/* Caller frees. An image may declare a volume without the first slash. */
+static char *clean_path(const char *path)
+{
+	AUTO_FREE char *rooted = xasprintf("/%s", path);
+
+	return path_clean(rooted);
 }
 
 /* Cleans m's target and adds m, which is stolen. inherited: gives way to what comes later. */

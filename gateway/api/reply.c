@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #define JSON_TYPE "application/json"
 
@@ -115,37 +116,10 @@ void reply_end(struct request *r)
 	request_free(r);
 }
 
-/* The length of the well-formed UTF-8 sequence at s, or 0. */
-static size_t utf8_len(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
-		 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 json_t *reply_string(const char *s)
 {
 	json_t *ret = json_string(s ? s : "");
-	char *clean, *out;
+	AUTO_FREE char *clean = ret ? NULL : utf8_clean(s, strlen(s), NULL);
 
-	if (ret)
-		return ret;
-	clean = out = xmalloc(3 * strlen(s) + 1);
-	while (*s) {
-		size_t n = utf8_len((const unsigned char *)s);
-
-		memcpy(out, n ? s : "\xef\xbf\xbd", n ? n : 3);
-		out += n ? n : 3;
-		s += n ? n : 1;
-	}
-	ret = json_stringn(clean, (size_t)(out - clean));
-	free(clean);
-	return ret;
+	return ret ? ret : json_string(clean);
 }

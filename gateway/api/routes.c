@@ -12,6 +12,7 @@
 #include "api/version.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/path.h"
 #include "relay.h"
 
 static request_handler not_available, no_swarm, not_in_swarm;
@@ -194,27 +195,11 @@ static void not_in_swarm(struct request *r)
 
 char *routes_clean(const char *path)
 {
-	char *clean = xmalloc(strlen(path) + 2), *out = clean;
+	AUTO_FREE char *rooted = xasprintf("/%s", path);
+	AUTO_FREE char *clean = path_clean(rooted);
+	bool slash = *path && path[strlen(path) - 1] == '/' && clean[1];
 
-	for (const char *s = path; *s;) {
-		size_t n;
-
-		s += strspn(s, "/");
-		n = strcspn(s, "/");
-		if (n == 2 && memcmp(s, "..", 2) == 0) {
-			while (out > clean && *--out != '/')
-				;
-		} else if (n > 0 && !(n == 1 && *s == '.')) {
-			*out++ = '/';
-			memcpy(out, s, n);
-			out += n;
-		}
-		s += n;
-	}
-	if (out == clean || (path[0] && path[strlen(path) - 1] == '/'))
-		*out++ = '/';
-	*out = '\0';
-	return clean;
+	return xasprintf("%s%s", clean, slash ? "/" : "");
 }
 
 /* The first broken escape of the query as dockerd tells it ("%zz"), or NULL. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "api/reply.h"
+#include "base/io.h"
 #include "base/mem.h"
 
 #define FOLDER "images.tmp"
@@ -57,22 +58,10 @@ struct spool *spool_open(struct gateway *g, struct err *err)
 
 int spool_write(struct spool *s, const void *p, size_t n, struct err *err)
 {
-	const char *at = p;
-
 	s->size += (int64_t)n;
 	if (s->size > SPOOL_MAX)
 		return err_set(err, ERR_LIMIT, "the archive is longer than %lld bytes", SPOOL_MAX);
-	while (n) {
-		ssize_t k = write(s->fd, at, n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return err_sys(err, errno, "write %s", s->path);
-		at += k;
-		n -= (size_t)k;
-	}
-	return 0;
+	return write_all(s->fd, p, n) < 0 ? err_sys(err, errno, "write %s", s->path) : 0;
 }
 
 void spool_close(struct spool *s)

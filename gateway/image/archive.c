@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/token.h"
 #include "image/archive_layout.h"
 
@@ -38,21 +39,6 @@ static void digest_end(struct sha256_sum *s, char out[REGISTRY_DIGEST_MAX])
 	sha256_end(s, sum);
 	memcpy(out, "sha256:", 7);
 	hex_encode(sum, sizeof(sum), out + 7);
-}
-
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t k = write(fd, p, n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return -1;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
 }
 
 static int complaint(struct archive *a, struct err *err)

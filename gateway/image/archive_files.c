@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 
 #define READ_BLOCK (256 * 1024)
@@ -104,20 +105,11 @@ struct emission {
 static ssize_t write_out(struct archive *a, void *ctx, const void *p, size_t n)
 {
 	struct emission *em = ctx;
-	size_t done = 0;
 
-	while (done < n) {
-		ssize_t k = write(em->fd, (const char *)p + done, n - done);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0) {
-			archive_set_error(a, errno, "write: %s", "nobody reads"); /* the client has left */
-			return -1;
-		}
-		done += (size_t)k;
-	}
-	return (ssize_t)n;
+	if (write_all(em->fd, p, n) == 0)
+		return (ssize_t)n;
+	archive_set_error(a, errno, "write: %s", "nobody reads"); /* the client has left */
+	return -1;
 }
 
 static int write_header(struct emission *em, struct archive_entry *e, struct err *err)

@@ -1,5 +1,6 @@
 /* archive_layout - see archive_layout.h. Of an index only what runs on linux/amd64 is taken. */
 #include "image/archive_layout.h"
+#include "base/path.h"
 
 #include <string.h>
 
@@ -20,27 +21,10 @@ struct reading {
 char *archive_name(const char *beside, const char *name)
 {
 	const char *slash = beside && *name != '/' ? strrchr(beside, '/') : NULL;
-	AUTO_FREE char *whole = xasprintf("%.*s/%s", slash ? (int)(slash - beside) : 0, beside ? beside : "", name);
-	char *clean = xmalloc(strlen(whole) + 1), *out = clean;
+	AUTO_FREE char *whole = xasprintf("/%.*s/%s", slash ? (int)(slash - beside) : 0, beside ? beside : "", name);
+	AUTO_FREE char *clean = path_clean(whole);
 
-	for (const char *s = whole; *s;) {
-		size_t n;
-
-		s += strspn(s, "/");
-		n = strcspn(s, "/");
-		if (n == 2 && memcmp(s, "..", 2) == 0) {
-			while (out > clean && *--out != '/')
-				;
-		} else if (n > 0 && !(n == 1 && *s == '.')) {
-			if (out > clean)
-				*out++ = '/';
-			memcpy(out, s, n);
-			out += n;
-		}
-		s += n;
-	}
-	*out = '\0';
-	return clean;
+	return xstrdup(clean + 1);
 }
 
 static void file_free(struct archive_file *f)

@@ -7,12 +7,15 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
+#include "base/go.h"
+#include "base/io.h"
+#include "base/utf8.h"
 #include "gateway.h"
 #include "image/archive_files.h"
 #include "image/layer_cache.h"
 #include "image/worker.h"
 
+#define NS_PER_S 1000000000
 #define DIRECTORY_SIZE 4096 /* what stat says of one nearly everywhere */
 
 /* The worker's own. */
@@ -133,85 +136,37 @@ static void list_made(const struct job *j, struct tree_node *n, struct strv *ret
 
 /* ---- answers ------------------------------------------------------------------------------------- */
 
-/* os.FileMode, as Docker's JSON has it. */
-static uint64_t go_mode(uint32_t mode)
-{
-	uint64_t go = mode & 0777;
-
-	go |= mode & S_ISUID ? 1u << 23 : 0;
-	go |= mode & S_ISGID ? 1u << 22 : 0;
-	go |= mode & S_ISVTX ? 1u << 20 : 0;
-	switch (mode & S_IFMT) {
-	case S_IFDIR:
-		return go | 1u << 31;
-	case S_IFLNK:
-		return go | 1u << 27;
-	case S_IFIFO:
-		return go | 1u << 25;
-	case S_IFSOCK:
-		return go | 1u << 24;
-	case S_IFBLK:
-		return go | 1u << 26;
-	case S_IFCHR:
-		return go | 1u << 26 | 1u << 21;
-	default:
-		return go;
-	}
-}
-
-static char *text_without(const char *s, char replacement)
-{
-	char *copy = xstrdup(s);
-
-	for (char *p = copy; *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = replacement;
-	return copy;
-}
-
 static json_t *json_text(const char *s)
 {
 	json_t *ret = json_string(s);
-	AUTO_FREE char *plain = ret ? NULL : text_without(s, '?'); /* not UTF-8 */
+	AUTO_FREE char *clean = ret ? NULL : utf8_clean(s, strlen(s), NULL);
 
-	return ret ? ret : json_string(plain);
-}
-
-static int write_all(int fd, const char *p, size_t n, struct err *err)
-{
-	while (n > 0) {
-		ssize_t k = write(fd, p, n);
-
-		if (k <= 0)
-			return err_set(err, ERR_SYSTEM, "nobody reads");
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
+	return ret ? ret : json_string(clean);
 }
 
 static int write_stat(const struct job *j, const struct file_tree *t, const struct tree_node *n, int out_fd, struct err *err)
 {
 	AUTO_FREE char *name = base_name(j->path), *target = NULL, *line = NULL;
 	int64_t size = S_ISDIR(n->mode) ? DIRECTORY_SIZE : n->link ? (int64_t)strlen(n->link) : n->size;
-	char mtime[CLOCK_RFC3339_MAX];
+	struct timespec time = {n->mtime_ns / NS_PER_S, n->mtime_ns % NS_PER_S};
+	char mtime[GO_FILE_TIME_MAX];
 	json_t *stat;
 	struct buf out;
 	int rc;
 
+	if (time.tv_nsec < 0) {
+		time.tv_sec--;
+		time.tv_nsec += NS_PER_S;
+	}
 	if (n->link)
 		file_tree_find(t, j->path, true, &target);
-	if (n->mtime_ns)
-		clock_format(n->mtime_ns, 0, mtime);
-	else
-		snprintf(mtime, sizeof(mtime), "1970-01-01T00:00:00Z"); /* a true time here, not Go's zero */
 	stat = json_pack("{s:o, s:I, s:I, s:s, s:o}", "name", json_text(name), "size", (json_int_t)size, "mode",
-			 (json_int_t)go_mode(n->mode), "mtime", mtime, "linkTarget", json_text(target ? target : ""));
+			 (json_int_t)go_file_mode(n->mode), "mtime", go_file_time(&time, mtime), "linkTarget", json_text(target ? target : ""));
 	line = json_dumps(stat, JSON_COMPACT);
 	json_decref(stat);
 	buf_init(&out, SIZE_MAX);
 	buf_printf(&out, "%s\n", line);
-	rc = write_all(out_fd, (char *)buf_head(&out), out.len, err);
+	rc = write_all(out_fd, buf_head(&out), out.len) < 0 ? err_sys(err, errno, "write") : 0;
 	buf_release(&out);
 	return rc;
 }

@@ -12,6 +12,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/token.h"
 #include "gateway.h"
@@ -145,20 +146,12 @@ static void transfer_end(struct transfer *t, const struct err *err)
 static int take(void *ctx, const void *p, size_t n)
 {
 	struct transfer *t = ctx;
-	size_t done = 0;
 
 	t->bytes += n;
 	if (t->bytes > t->allowed)
 		return err_set(&t->err, ERR_UPSTREAM, "layer %s is longer than its manifest says", t->layer->digest);
 	sha256_add(t->sum, p, n);
-	while (done < n) {
-		ssize_t k = write(t->fd, (const char *)p + done, n - done);
-
-		if (k < 0 && errno != EINTR)
-			return err_sys(&t->err, errno, "write %s", t->part);
-		done += k > 0 ? (size_t)k : 0;
-	}
-	return 0;
+	return write_all(t->fd, p, n) < 0 ? err_sys(&t->err, errno, "write %s", t->part) : 0;
 }
 
 static int check_and_keep(struct transfer *t, struct err *err)

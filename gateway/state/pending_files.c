@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/token.h"
@@ -192,23 +193,11 @@ struct pending_upload *pending_upload_new(struct pending_files *p, const char *c
 
 int pending_upload_write(struct pending_upload *u, const void *data, size_t n, struct err *err)
 {
-	const char *p = data;
-
 	if (u->before + u->bytes + n > u->store->max_bytes)
 		return err_set(err, ERR_LIMIT, "more than %llu bytes of files for a container that has not been "
 			       "started (SOCKERLESS_PENDING_FILES_MAX)", (unsigned long long)u->store->max_bytes);
 	u->bytes += n;
-	while (n > 0) {
-		ssize_t done = write(u->fd, p, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return err_sys(err, errno, "write %s", u->file);
-		p += done;
-		n -= (size_t)done;
-	}
-	return 0;
+	return write_all(u->fd, data, n) < 0 ? err_sys(err, errno, "write %s", u->file) : 0;
 }
 
 const char *pending_upload_file(const struct pending_upload *u)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/io.h"
 #include "base/mem.h"
 
 #define READ_MAX (1024 * 1024)
@@ -40,25 +41,8 @@ int tool_fail(enum tool_exit code, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	tool_write(STDERR_FILENO, text, n < 0 ? 0 : n > TOOL_SENTENCE_MAX ? TOOL_SENTENCE_MAX : (size_t)n);
+	write_all(STDERR_FILENO, text, n < 0 ? 0 : n > TOOL_SENTENCE_MAX ? TOOL_SENTENCE_MAX : (size_t)n);
 	return code;
-}
-
-int tool_write(int fd, const void *p, size_t n)
-{
-	const char *at = p;
-
-	while (n) {
-		ssize_t wrote = write(fd, at, n);
-
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote < 0)
-			return -1;
-		at += wrote;
-		n -= (size_t)wrote;
-	}
-	return 0;
 }
 
 int tool_write_json(json_t *value)
@@ -67,7 +51,7 @@ int tool_write_json(json_t *value)
 	AUTO_FREE char *line = text ? xasprintf("%s\n", text) : NULL;
 
 	json_decref(value);
-	return line && tool_write(STDOUT_FILENO, line, strlen(line)) == 0 ? TOOL_OK : TOOL_FAILED;
+	return line && write_all(STDOUT_FILENO, line, strlen(line)) == 0 ? TOOL_OK : TOOL_FAILED;
 }
 
 char *tool_read_file(const char *path)

@@ -15,8 +15,6 @@ int tool_run(int argc, char *argv[]);
 
 /* Says the sentence on stderr; returns code. */
 int tool_fail(enum tool_exit code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* All of it to a blocking descriptor, or -1 (errno). */
-int tool_write(int fd, const void *p, size_t n);
 /* A line of JSON to stdout; takes the reference. TOOL_OK or TOOL_FAILED. */
 int tool_write_json(json_t *value);
 /* A file of /proc or /sys as a string, cut at 1 MiB; the caller frees. NULL: it cannot be read. */

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/parse.h"
 #include "tool.h"
 
@@ -44,7 +45,7 @@ static int move(int from, int to)
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return (int)n;
-	return tool_write(to, piece, (size_t)n) < 0 ? -1 : 1;
+	return write_all(to, piece, (size_t)n) < 0 ? -1 : 1;
 }
 
 /* Two processes, one a direction, so that a side that does not read stops only its own. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/path.h"
 #include "tool_path.h"
 #include "tool_remove.h"
 
@@ -215,7 +216,7 @@ static int make_room(const struct extract *x, const struct member *m, struct err
 	return remove_tree(AT_FDCWD, m->name) == 0 ? 0 : failed(err, "unlinkat", m->path);
 }
 
-static int write_all(int fd, const char *p, size_t n, off_t at)
+static int write_at(int fd, const char *p, size_t n, off_t at)
 {
 	while (n) {
 		ssize_t wrote = pwrite(fd, p, n, at);
@@ -240,7 +241,7 @@ static int copy_content(struct extract *x, const struct member *m, int fd, struc
 	int rc;
 
 	while (usable(rc = archive_read_data_block(x->a, &piece, &n, &at))) {
-		if (write_all(fd, piece, n, at) < 0)
+		if (write_at(fd, piece, n, at) < 0)
 			return failed(err, "write", m->path);
 		end = at + (off_t)n;
 	}

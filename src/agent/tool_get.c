@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "tool.h"
 #include "tool_path.h"
 #include "tool_tar.h"
@@ -43,7 +45,7 @@ static int print_stat(const struct path_stat *p, struct err *err)
 	AUTO_FREE char *json = path_stat_json(p);
 	AUTO_FREE char *line = xasprintf("%s\n", json);
 
-	return tool_write(STDOUT_FILENO, line, strlen(line)) == 0 ? 0 :
+	return write_all(STDOUT_FILENO, line, strlen(line)) == 0 ? 0 :
 		err_set(err, ERR_SYSTEM, "write: %s", path_errno(errno));
 }
 

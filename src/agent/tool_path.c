@@ -12,40 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/go.h"
 #include "base/mem.h"
+#include "base/path.h"
+#include "base/utf8.h"
 
 #define LINKS_MAX 255
-
-char *path_clean(const char *path)
-{
-	size_t n = strlen(path), root = path[0] == '/', len = root, floor = root;
-	char *out = xmalloc(n + 2);
-
-	out[0] = '/';
-	for (const char *p = path; *p;) {
-		const char *end = strchrnul(p, '/');
-		size_t part = (size_t)(end - p);
-
-		if (part == 2 && p[0] == '.' && p[1] == '.' && (root || len > floor)) {
-			while (len > floor && out[len - 1] != '/')
-				len--;
-			if (len > floor)
-				len--; /* the slash before it */
-		} else if (part > 0 && !(part == 1 && p[0] == '.')) {
-			if (len > root)
-				out[len++] = '/';
-			memcpy(out + len, p, part);
-			len += part;
-			if (part == 2 && p[0] == '.' && p[1] == '.')
-				floor = len; /* of a relative path: this one cannot be taken back */
-		}
-		p = *end ? end + 1 : end;
-	}
-	if (len == 0)
-		out[len++] = '.';
-	out[len] = '\0';
-	return out;
-}
 
 const char *path_base(const char *path)
 {
@@ -211,96 +183,23 @@ void path_stat_release(struct path_stat *p)
 	*p = (struct path_stat){0};
 }
 
-/* Go's os.FileMode has its own bits for everything but the permissions. */
-static uint32_t go_mode(mode_t mode)
-{
-	uint32_t m = mode & 0777;
-
-	switch (mode & S_IFMT) {
-	case S_IFDIR:
-		m |= 1U << 31;
-		break;
-	case S_IFLNK:
-		m |= 1U << 27;
-		break;
-	case S_IFBLK:
-		m |= 1U << 26;
-		break;
-	case S_IFCHR:
-		m |= 1U << 26 | 1U << 21;
-		break;
-	case S_IFIFO:
-		m |= 1U << 25;
-		break;
-	case S_IFSOCK:
-		m |= 1U << 24;
-		break;
-	default:
-		break;
-	}
-	return m | (mode & S_ISUID ? 1U << 23 : 0) | (mode & S_ISGID ? 1U << 22 : 0) |
-	       (mode & S_ISVTX ? 1U << 20 : 0);
-}
-
-/* RFC3339Nano: no zeros at the end of the fraction. */
-static void go_time(const struct timespec *t, char *out, size_t size)
-{
-	struct tm tm;
-	char fraction[16];
-	size_t n;
-
-	if (!gmtime_r(&t->tv_sec, &tm))
-		gmtime_r(&(time_t){0}, &tm);
-	n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(fraction, sizeof(fraction), ".%09ld", t->tv_nsec);
-	for (size_t i = strlen(fraction); i > 0 && (fraction[i - 1] == '0' || fraction[i - 1] == '.'); i--)
-		fraction[i - 1] = '\0';
-	snprintf(out + n, size - n, "%sZ", fraction);
-}
-
-/* How long the valid UTF-8 sequence at s is; 0 if there is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
-		 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 /* What is no UTF-8 becomes U+FFFD, as in Go's JSON. */
 static json_t *json_text(const char *s)
 {
-	char *out = xmalloc(strlen(s) * 3 + 1), *to = out;
-	json_t *j;
+	AUTO_FREE char *clean = utf8_clean(s, strlen(s), NULL);
 
-	while (*s) {
-		size_t n = utf8_length((const unsigned char *)s);
-
-		memcpy(to, n ? s : "\xef\xbf\xbd", n ? n : 3);
-		to += n ? n : 3;
-		s += n ? n : 1;
-	}
-	j = json_stringn(out, (size_t)(to - out));
-	free(out);
-	return j;
+	return json_string(clean);
 }
 
 char *path_stat_json(const struct path_stat *p)
 {
-	char mtime[64];
+	char mtime[GO_FILE_TIME_MAX];
 	json_t *j;
 	char *text;
 
-	go_time(&p->st.st_mtim, mtime, sizeof(mtime));
 	j = json_pack("{s:o, s:I, s:I, s:s, s:o}", "name", json_text(p->name), "size",
-		      (json_int_t)p->st.st_size, "mode", (json_int_t)go_mode(p->st.st_mode), "mtime",
-		      mtime, "linkTarget", json_text(p->target));
+		      (json_int_t)p->st.st_size, "mode", (json_int_t)go_file_mode(p->st.st_mode), "mtime",
+		      go_file_time(&p->st.st_mtim, mtime), "linkTarget", json_text(p->target));
 	text = json_dumps(j, JSON_COMPACT);
 	json_decref(j);
 	return text;

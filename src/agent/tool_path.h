@@ -10,8 +10,6 @@
 #include "base/err.h"
 #include "tool_mounts.h"
 
-/* Go's filepath.Clean: no "//", "/./" or "x/../", no slash at the end; "" is ".". Caller frees. */
-char *path_clean(const char *path);
 /* The last element of a clean path, or "/"; points into it. */
 const char *path_base(const char *path);
 /* The message of an errno as Go words it: strerror with a small letter. */

@@ -15,7 +15,9 @@
 #include <uthash.h>
 
 #include "base/buf.h"
+#include "base/io.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "tool.h"
 #include "tool_path.h"
 
@@ -60,7 +62,7 @@ static int flush(struct tar_writer *t, struct err *err)
 	size_t n = t->used;
 
 	t->used = 0;
-	return tool_write(t->fd, t->buffer, n) < 0 ? write_failed(err) : 0;
+	return write_all(t->fd, t->buffer, n) < 0 ? write_failed(err) : 0;
 }
 
 static int put(struct tar_writer *t, const void *p, size_t n, struct err *err)

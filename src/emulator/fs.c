@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 
 int fs_mkdir_p(const char *path, mode_t mode, struct err *err)
@@ -72,17 +73,11 @@ char *fs_read(const char *path, size_t max, size_t *ret_len, struct err *err)
 int fs_write(const char *path, mode_t mode, const void *p, size_t n, struct err *err)
 {
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	const char *at = p;
 
 	if (fd < 0)
 		return err_sys(err, errno, "create %s", path);
-	while (n) {
-		ssize_t done = write(fd, at, n);
-		if (done < 0)
-			return err_sys(err, errno, "write %s", path);
-		at += done;
-		n -= (size_t)done;
-	}
+	if (write_all(fd, p, n) < 0)
+		return err_sys(err, errno, "write %s", path);
 	if (fchmod(fd, mode) < 0)
 		return err_sys(err, errno, "set the mode of %s", path);
 	return 0;

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "rpc.h"
 #include "wall.h"
 
@@ -362,25 +363,9 @@ void log_lines_end(struct log_lines *ll)
 static json_t *json_text(const char *p, size_t n)
 {
 	json_t *s = json_stringn(p, n);
+	AUTO_FREE char *clean = s ? NULL : utf8_clean(p, n, &n);
 
-	if (s)
-		return s;
-	struct buf out;
-	buf_init(&out, 3 * n + 1);
-	for (size_t i = 0; i < n;) {
-		uint8_t c = (uint8_t)p[i];
-		size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
-		json_t *one = len && i + len <= n ? json_stringn(p + i, len) : NULL;
-		if (one)
-			buf_append(&out, p + i, len);
-		else
-			buf_append(&out, "\xef\xbf\xbd", 3);
-		i += one ? len : 1;
-		json_decref(one);
-	}
-	s = json_stringn((const char *)buf_head(&out), out.len);
-	buf_release(&out);
-	return s ? s : json_string("");
+	return s ? s : json_stringn(clean, n);
 }
 
 static void move_member(json_t *from, const char *key, json_t *to, const char *as)

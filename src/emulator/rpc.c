@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
+#include "base/utf8.h"
 #include "wire.h"
 
 static const struct {
@@ -78,15 +80,9 @@ int rpc_fail(struct rpc_error *e, enum rpc_code code, const char *fmt, ...)
 /* A sentence that quotes a peer's bytes may hold, or be cut to, what is not UTF-8. */
 static json_t *sentence(const char *text)
 {
-	char safe[RPC_MESSAGE_MAX];
-	json_t *s = json_string(text);
+	AUTO_FREE char *clean = utf8_clean(text, strlen(text), NULL);
 
-	if (s)
-		return s;
-	snprintf(safe, sizeof safe, "%s", text);
-	for (char *c = safe; *c; c++)
-		*c = *c & 0x80 ? '?' : *c;
-	return json_string(safe);
+	return json_string(clean);
 }
 
 static void add_violation(struct rpc_error *e, const char *field, const char *description)
