@@ -39,35 +39,25 @@ static struct container *by_name(struct containers *t, const char *name)
 
 /* ---- the table ---------------------------------------------------------------------------------- */
 
-struct loading {
-	struct containers *table;
-	struct err *err;
-};
-
-static int load_one(void *ctx, const char *key, const char *text, uint64_t version)
+static int load_one(void *ctx, const char *key, json_t *d, uint64_t version, struct err *err)
 {
-	struct loading *l = ctx;
-	json_t *d = doc_load(CONTAINER_KIND, key, text, l->err);
-	struct container *c = d ? container_from_doc(key, d, l->err) : NULL;
+	struct container *c = container_from_doc(key, d, err);
 
-	json_decref(d);
 	if (!c)
 		return -1;
 	c->version = version;
-	if (by_name(l->table, c->name)) {
-		err_set(l->err, ERR_INVALID, "two stored containers are called %s", c->name);
+	if (by_name(ctx, c->name)) {
+		err_set(err, ERR_INVALID, "two stored containers are called %s", c->name);
 		container_free(c);
 		return -1;
 	}
-	table_add(l->table, c);
+	table_add(ctx, c);
 	return 0;
 }
 
 struct containers *containers_new(struct gateway *g, const char *log_dir, struct err *err)
 {
 	struct containers *t = xcalloc(1, sizeof(*t));
-	struct err failed = {0};
-	struct loading l = {t, &failed};
 
 	t->g = g;
 	t->log_dir = xstrdup(log_dir);
@@ -75,10 +65,8 @@ struct containers *containers_new(struct gateway *g, const char *log_dir, struct
 		err_sys(err, errno, "mkdir %s", log_dir);
 		goto fail;
 	}
-	if (store_scan(g->store, CONTAINER_KIND, load_one, &l, &failed) < 0 || failed.kind) {
-		err_set(err, failed.kind, "%s", failed.msg);
+	if (doc_load_all(g->store, CONTAINER_KIND, load_one, t, err) < 0)
 		goto fail;
-	}
 	return t;
 fail:
 	containers_free(t);

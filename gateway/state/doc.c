@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "state/store.h"
+#include "base/utf8.h"
 
 json_t *doc_text(const char *s)
 {
-	AUTO_FREE char *plain = NULL;
+	AUTO_FREE char *clean = NULL;
 	json_t *j;
 
 	if (!s)
@@ -16,11 +17,8 @@ json_t *doc_text(const char *s)
 	if (j)
 		return j;
 	/* Mostly a sentence of somebody else's that was cut inside a character. */
-	plain = xstrdup(s);
-	for (char *p = plain; *p; p++)
-		if (*p & 0x80)
-			*p = '?';
-	return json_string(plain);
+	clean = utf8_clean(s, strlen(s), NULL);
+	return json_string(clean);
 }
 
 json_t *doc_list(const struct strv *list)
@@ -92,15 +90,34 @@ int doc_save(struct store *s, const char *kind, const char *key, json_t *doc, ui
 	return store_put(s, kind, key, text, *version, version, err);
 }
 
-json_t *doc_load(const char *kind, const char *key, const char *text, struct err *err)
+struct loading {
+	const char *kind;
+	doc_fn *fn;
+	void *ctx;
+	struct err err;
+};
+
+static int load_one(void *ctx, const char *key, const char *text, uint64_t version)
 {
+	struct loading *l = ctx;
 	json_error_t why;
 	json_t *doc = json_loads(text, 0, &why);
+	int rc;
 
 	if (json_is_object(doc))
-		return doc;
-	err_set(err, ERR_INVALID, "the stored %s %s is not readable: %s", kind, key,
-		doc ? "not an object" : why.text);
+		rc = l->fn(l->ctx, key, doc, version, &l->err);
+	else
+		rc = err_set(&l->err, ERR_INVALID, "the stored %s %s is not readable: %s", l->kind, key,
+			     doc ? "not an object" : why.text);
 	json_decref(doc);
-	return NULL;
+	return rc;
+}
+
+int doc_load_all(struct store *s, const char *kind, doc_fn *fn, void *ctx, struct err *err)
+{
+	struct loading l = {.kind = kind, .fn = fn, .ctx = ctx};
+
+	if (store_scan(s, kind, load_one, &l, &l.err) == 0 && !l.err.kind)
+		return 0;
+	return err_set(err, l.err.kind, "%s", l.err.msg);
 }

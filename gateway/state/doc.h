@@ -12,7 +12,7 @@
 
 struct store;
 
-/* A string made of bytes from outside; what is not UTF-8 is replaced, never refused. NULL: JSON null. */
+/* A string made of bytes from outside; what is not UTF-8 becomes U+FFFD, as in dockerd's. NULL: JSON null. */
 json_t *doc_text(const char *s);
 json_t *doc_list(const struct strv *list);
 
@@ -28,7 +28,9 @@ void doc_copy(const json_t *doc, const char *key, char *out, size_t size);
 /* Writes and steals doc; *version is the expected one and becomes the new one. */
 int doc_save(struct store *s, const char *kind, const char *key, json_t *doc, uint64_t *version,
 	     struct err *err);
-/* NULL with a sentence that names the record. */
-json_t *doc_load(const char *kind, const char *key, const char *text, struct err *err);
+/* Calls fn with every record of a kind, by key. The first error ends it: fn's (-1 and err), or the sentence that
+ * names a record which cannot be read. */
+typedef int doc_fn(void *ctx, const char *key, json_t *doc, uint64_t version, struct err *err);
+int doc_load_all(struct store *s, const char *kind, doc_fn *fn, void *ctx, struct err *err);
 
 #endif

@@ -190,23 +190,12 @@ static void end(struct exec *e)
 		log_warn("exec's end not stored", "exec=%.12s error=\"%s\"", e->id, err.msg);
 }
 
-struct loading {
-	struct execs *table;
-	struct err *err;
-};
-
-static int load_one(void *ctx, const char *key, const char *text, uint64_t version)
+static int load_one(void *ctx, const char *key, json_t *d, uint64_t version, struct err *err)
 {
-	struct loading *l = ctx;
-	json_t *d = doc_load(KIND, key, text, l->err);
-	struct exec *e;
+	struct exec *e = from_doc(key, d);
 
-	if (!d)
-		return -1;
-	e = from_doc(key, d);
-	json_decref(d);
 	e->version = version;
-	table_add(l->table, e);
+	table_add(ctx, e);
 	return 0;
 }
 
@@ -233,12 +222,9 @@ static void settle(struct execs *t)
 struct execs *execs_new(struct gateway *g, struct err *err)
 {
 	struct execs *t = xcalloc(1, sizeof(*t));
-	struct err failed = {0};
-	struct loading l = {t, &failed};
 
 	t->g = g;
-	if (store_scan(g->store, KIND, load_one, &l, &failed) < 0 || failed.kind) {
-		err_set(err, failed.kind, "%s", failed.msg);
+	if (doc_load_all(g->store, KIND, load_one, t, err) < 0) {
 		execs_free(t);
 		return NULL;
 	}

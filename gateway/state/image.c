@@ -130,20 +130,10 @@ static void table_add(struct images *t, struct image *i)
 	HASH_ADD_KEYPTR(hh, t->by_id, i->id, strlen(i->id), i);
 }
 
-struct loading {
-	struct images *table;
-	struct err *err;
-};
-
-static int load_one(void *ctx, const char *key, const char *text, uint64_t version)
+static int load_one(void *ctx, const char *key, json_t *d, uint64_t version, struct err *err)
 {
-	struct loading *l = ctx;
-	json_t *d = doc_load(KIND, key, text, l->err);
-	struct image *i;
+	struct image *i = xcalloc(1, sizeof(*i));
 
-	if (!d)
-		return -1;
-	i = xcalloc(1, sizeof(*i));
 	snprintf(i->id, sizeof(i->id), "%s", key);
 	doc_strv(d, "tags", &i->tags);
 	doc_strv(d, "digests", &i->digests);
@@ -153,8 +143,7 @@ static int load_one(void *ctx, const char *key, const char *text, uint64_t versi
 	i->size = doc_int(d, "size");
 	i->pulled_ns = doc_int(d, "pulled");
 	i->version = version;
-	json_decref(d);
-	table_add(l->table, i);
+	table_add(ctx, i);
 	return 0;
 }
 
@@ -185,13 +174,10 @@ static int settle(struct images *t, struct err *err)
 struct images *images_new(struct gateway *g, struct err *err)
 {
 	struct images *t = xcalloc(1, sizeof(*t));
-	struct err failed = {0};
-	struct loading l = {t, &failed};
 
 	t->g = g;
-	if (store_scan(g->store, KIND, load_one, &l, &failed) == 0 && !failed.kind && settle(t, &failed) == 0)
+	if (doc_load_all(g->store, KIND, load_one, t, err) == 0 && settle(t, err) == 0)
 		return t;
-	err_set(err, failed.kind, "%s", failed.msg);
 	images_free(t);
 	return NULL;
 }

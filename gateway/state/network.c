@@ -77,23 +77,12 @@ static int save(struct networks *t, struct network *n, struct err *err)
 	return 0;
 }
 
-struct loading {
-	struct networks *table;
-	struct err *err;
-};
-
-static int load_one(void *ctx, const char *key, const char *text, uint64_t version)
+static int load_one(void *ctx, const char *key, json_t *d, uint64_t version, struct err *err)
 {
-	struct loading *l = ctx;
-	json_t *d = doc_load(KIND, key, text, l->err);
-	struct network *n;
+	struct network *n = from_doc(key, d);
 
-	if (!d)
-		return -1;
-	n = from_doc(key, d);
 	n->version = version;
-	json_decref(d);
-	table_add(l->table, n);
+	table_add(ctx, n);
 	return 0;
 }
 
@@ -121,16 +110,13 @@ static void predefine(struct networks *t, const char *name, const char *driver)
 struct networks *networks_new(struct gateway *g, struct err *err)
 {
 	struct networks *t = xcalloc(1, sizeof(*t));
-	struct err failed = {0};
-	struct loading l = {t, &failed};
 
 	t->g = g;
 	predefine(t, "bridge", "bridge");
 	predefine(t, "host", "host");
 	predefine(t, "none", "null");
-	if (store_scan(g->store, KIND, load_one, &l, &failed) == 0 && !failed.kind)
+	if (doc_load_all(g->store, KIND, load_one, t, err) == 0)
 		return t;
-	err_set(err, failed.kind, "%s", failed.msg);
 	networks_free(t);
 	return NULL;
 }

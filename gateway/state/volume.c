@@ -78,36 +78,22 @@ static void table_add(struct volumes *t, struct volume *v)
 	HASH_ADD_KEYPTR(hh, t->by_name, v->name, strlen(v->name), v);
 }
 
-struct loading {
-	struct volumes *table;
-	struct err *err;
-};
-
-static int load_one(void *ctx, const char *key, const char *text, uint64_t version)
+static int load_one(void *ctx, const char *key, json_t *d, uint64_t version, struct err *err)
 {
-	struct loading *l = ctx;
-	json_t *d = doc_load(KIND, key, text, l->err);
-	struct volume *v;
+	struct volume *v = from_doc(key, d);
 
-	if (!d)
-		return -1;
-	v = from_doc(key, d);
 	v->version = version;
-	table_add(l->table, v);
-	json_decref(d);
+	table_add(ctx, v);
 	return 0;
 }
 
 struct volumes *volumes_new(struct gateway *g, struct err *err)
 {
 	struct volumes *t = xcalloc(1, sizeof(*t));
-	struct err failed = {0};
-	struct loading l = {t, &failed};
 
 	t->g = g;
-	if (store_scan(g->store, KIND, load_one, &l, &failed) == 0 && !failed.kind)
+	if (doc_load_all(g->store, KIND, load_one, t, err) == 0)
 		return t;
-	err_set(err, failed.kind, "%s", failed.msg);
 	volumes_free(t);
 	return NULL;
 }

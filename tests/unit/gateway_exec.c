@@ -79,7 +79,7 @@ Test(exec, everything_stored_comes_back)
 	cr_expect_eq(e->state, EXEC_STARTED, "the agent decides");
 	cr_expect_eq(e->channel, 5);
 	cr_expect_eq(e->argv.n, 3);
-	cr_expect_str_eq(e->argv.v[2], "echo ?");
+	cr_expect_str_eq(e->argv.v[2], "echo \xef\xbf\xbd");
 	cr_expect_str_eq(e->env.v[0], "A=1");
 	cr_expect_str_eq(e->workdir, "/w");
 	cr_expect_str_eq(e->user, "0:0");
