@@ -595,32 +595,18 @@ static bool wanted(const struct execution *e, const char *project, const char *l
 void executions_list(struct emulator *emu, struct exchange *x, const char *parent,
 		     const char *project, const char *location, const char *job)
 {
-	AUTO_FREE char *token = NULL;
 	struct rpc_error err = { 0 };
 	struct execution *e;
 	struct page page;
-	uint64_t last = 0;
 
 	if (page_begin(&page, exchange_query(x), parent, &err) < 0) {
 		rpc_reply_error(x, &err);
 		return;
 	}
-	json_t *list = json_array(), *out = json_object();
-	DL_FOREACH(emu->store->executions, e) {
-		if (e->seq >= page.before_seq || !wanted(e, project, location, job, "-"))
-			continue;
-		if (json_array_size(list) == page.size) {
-			token = page_token(&page, last);
-			break;
-		}
-		json_array_append_new(list, execution_json(e));
-		last = e->seq;
-	}
-	if (json_array_size(list))
-		json_object_set(out, "executions", list);
-	json_decref(list);
-	rpc_put_string(out, "nextPageToken", token);
-	rpc_reply(x, out);
+	DL_FOREACH(emu->store->executions, e)
+		if (wanted(e, project, location, job, "-") && page_wants(&page, e->seq))
+			page_add(&page, e->seq, execution_json(e));
+	page_reply(&page, x, "executions");
 }
 
 void executions_cancel(struct emulator *emu, struct exchange *x, const char *name,
@@ -689,36 +675,17 @@ static uint64_t task_seq(const struct execution *e, int index)
 void tasks_list(struct emulator *emu, struct exchange *x, const char *parent, const char *project,
 		const char *location, const char *job, const char *execution)
 {
-	AUTO_FREE char *token = NULL;
 	struct rpc_error err = { 0 };
 	struct execution *e;
 	struct page page;
-	uint64_t last = 0;
 
 	if (page_begin(&page, exchange_query(x), parent, &err) < 0) {
 		rpc_reply_error(x, &err);
 		return;
 	}
-	json_t *list = json_array(), *out = json_object();
-	DL_FOREACH(emu->store->executions, e) {
-		if (!wanted(e, project, location, job, execution))
-			continue;
-		for (int i = 0; i < e->task_count && !token; i++) {
-			if (task_seq(e, i) >= page.before_seq)
-				continue;
-			if (json_array_size(list) == page.size) {
-				token = page_token(&page, last);
-				break;
-			}
-			json_array_append_new(list, task_json(&e->tasks[i]));
-			last = task_seq(e, i);
-		}
-		if (token)
-			break;
-	}
-	if (json_array_size(list))
-		json_object_set(out, "tasks", list);
-	json_decref(list);
-	rpc_put_string(out, "nextPageToken", token);
-	rpc_reply(x, out);
+	DL_FOREACH(emu->store->executions, e)
+		for (int i = 0; wanted(e, project, location, job, execution) && i < e->task_count; i++)
+			if (page_wants(&page, task_seq(e, i)))
+				page_add(&page, task_seq(e, i), task_json(&e->tasks[i]));
+	page_reply(&page, x, "tasks");
 }

@@ -228,16 +228,10 @@ static void extend_value(struct parser *p)
 	p->text = xstrndup(from, (size_t)(p->at - from));
 }
 
-static struct node *parse_value(struct parser *p, const struct node *shared)
+static struct node *parse_parenthesis(struct parser *p, const struct node *shared)
 {
 	struct node *n;
 
-	if (p->token == WORD)
-		extend_value(p);
-	if (p->token == WORD || p->token == STRING)
-		return compare(p, shared);
-	if (p->token != LPAREN)
-		return unparsable(p, "a value is missing");
 	next(p);
 	n = parse_or(p, shared);
 	if (n && p->token != RPAREN) {
@@ -247,6 +241,17 @@ static struct node *parse_value(struct parser *p, const struct node *shared)
 	if (n)
 		next(p);
 	return n;
+}
+
+static struct node *parse_value(struct parser *p, const struct node *shared)
+{
+	if (p->token == WORD)
+		extend_value(p);
+	if (p->token == WORD || p->token == STRING)
+		return compare(p, shared);
+	if (p->token != LPAREN)
+		return unparsable(p, "a value is missing");
+	return parse_parenthesis(p, shared);
 }
 
 static bool parse_path(struct parser *p, struct filter_path *path)
@@ -297,17 +302,8 @@ static struct node *parse_unary(struct parser *p, const struct node *shared)
 		p->depth--;
 		return n ? node_new(NOT, n, NULL) : NULL;
 	}
-	if (p->token == LPAREN && !shared) {
-		next(p);
-		n = parse_or(p, NULL);
-		if (n && p->token != RPAREN) {
-			node_free(n);
-			return unparsable(p, "a closing parenthesis is missing");
-		}
-		if (n)
-			next(p);
-		return n;
-	}
+	if (p->token == LPAREN && !shared)
+		return parse_parenthesis(p, NULL);
 	return shared ? parse_value(p, shared) : parse_comparison(p);
 }
 

@@ -271,32 +271,18 @@ void jobs_get(struct emulator *emu, struct exchange *x, const char *name)
 void jobs_list(struct emulator *emu, struct exchange *x, const char *parent)
 {
 	AUTO_FREE char *prefix = xasprintf("%s/jobs/", parent);
-	AUTO_FREE char *token = NULL;
 	struct rpc_error e = { 0 };
 	struct page page;
 	struct job *j;
-	uint64_t last = 0;
 
 	if (page_begin(&page, exchange_query(x), parent, &e) < 0) {
 		rpc_reply_error(x, &e);
 		return;
 	}
-	json_t *list = json_array(), *out = json_object();
-	DL_FOREACH(emu->store->jobs, j) {
-		if (j->seq >= page.before_seq || strncmp(j->name, prefix, strlen(prefix)))
-			continue;
-		if (json_array_size(list) == page.size) {
-			token = page_token(&page, last);
-			break;
-		}
-		json_array_append_new(list, job_json(j));
-		last = j->seq;
-	}
-	if (json_array_size(list))
-		json_object_set(out, "jobs", list);
-	json_decref(list);
-	rpc_put_string(out, "nextPageToken", token);
-	rpc_reply(x, out);
+	DL_FOREACH(emu->store->jobs, j)
+		if (!strncmp(j->name, prefix, strlen(prefix)) && page_wants(&page, j->seq))
+			page_add(&page, j->seq, job_json(j));
+	page_reply(&page, x, "jobs");
 }
 
 void jobs_patch(struct emulator *emu, struct exchange *x, const char *project,

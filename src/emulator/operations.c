@@ -294,37 +294,26 @@ void operations_list(struct emulator *emu, struct exchange *x, const char *paren
 {
 	AUTO_FREE char *filter = parse_query(exchange_query(x), "filter");
 	AUTO_FREE char *prefix = xasprintf("%s/operations/", parent);
-	AUTO_FREE char *token = NULL;
-	json_t *list = json_array(), *out;
 	struct rpc_error e = { 0 };
 	struct operation *op;
 	struct page page;
-	uint64_t last = 0;
 
 	if (filter && *filter && strcmp(filter, "done:true") && strcmp(filter, "done:false"))
 		rpc_fail(&e, RPC_INVALID_ARGUMENT, "The filter may be done:true or done:false");
 	else
 		page_begin(&page, exchange_query(x), parent, &e);
 	if (e.code) {
-		json_decref(list);
 		rpc_reply_error(x, &e);
 		return;
 	}
 	DL_FOREACH(emu->store->operations, op) {
-		if (op->seq >= page.before_seq || strncmp(op->name, prefix, strlen(prefix)) ||
+		if (strncmp(op->name, prefix, strlen(prefix)) ||
 		    (filter && *filter && op->done != !strcmp(filter, "done:true")))
 			continue;
-		if (json_array_size(list) == page.size) {
-			token = page_token(&page, last);
-			break;
-		}
-		json_array_append_new(list, render(op));
-		last = op->seq;
+		if (page_wants(&page, op->seq))
+			page_add(&page, op->seq, render(op));
 	}
-	out = json_object();
-	json_object_set_new(out, "operations", list);
-	rpc_put_string(out, "nextPageToken", token);
-	rpc_reply(x, out);
+	page_reply(&page, x, "operations");
 }
 
 void operations_wait(struct emulator *emu, struct exchange *x, const char *name, const json_t *body)

@@ -133,7 +133,6 @@ int store_check_etag(const char *current, const char *given, struct rpc_error *e
 	return rpc_fail(e, RPC_ABORTED, "The etag provided does not match the resource's current etag.");
 }
 
-/* The token is "SEQ PARENT" in base64: opaque enough, and of no use under another parent. */
 int page_begin(struct page *p, const char *query, const char *parent, struct rpc_error *e)
 {
 	AUTO_FREE char *size = parse_query(query, "pageSize");
@@ -145,6 +144,7 @@ int page_begin(struct page *p, const char *query, const char *parent, struct rpc
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "page_size must not be negative");
 	if (n)
 		p->size = n > PAGE_MAX ? PAGE_MAX : (size_t)n;
+	p->list = json_array();
 	if (!token || !*token)
 		return 0;
 	size_t len;
@@ -153,15 +153,18 @@ int page_begin(struct page *p, const char *query, const char *parent, struct rpc
 	char *space = text ? strchr(text, ' ') : NULL;
 	if (space)
 		*space++ = 0;
-	if (!space || strcmp(space, parent) || parse_i64(text, &n) < 0)
+	if (!space || strcmp(space, parent) || parse_i64(text, &n) < 0) {
+		json_decref(p->list);
 		return rpc_fail(e, RPC_INVALID_ARGUMENT, "The page token is not valid for this list");
+	}
 	p->before_seq = (uint64_t)n;
 	return 0;
 }
 
-char *page_token(const struct page *p, uint64_t seq)
+/* "SEQ PARENT" in base64: opaque enough, and of no use under another parent. */
+static char *page_token(const struct page *p)
 {
-	AUTO_FREE char *text = xasprintf("%" PRIu64 " %s", seq, p->parent);
+	AUTO_FREE char *text = xasprintf("%" PRIu64 " %s", p->last_seq, p->parent);
 	char *out = xmalloc(base64_encoded_len(strlen(text)) + 1);
 
 	base64_encode(text, strlen(text), out);
@@ -169,4 +172,31 @@ char *page_token(const struct page *p, uint64_t seq)
 	for (char *c = out; *c; c++)
 		*c = *c == '+' ? '-' : *c == '/' ? '_' : *c;
 	return out;
+}
+
+bool page_wants(struct page *p, uint64_t seq)
+{
+	if (seq >= p->before_seq || p->more)
+		return false;
+	p->more = json_array_size(p->list) == p->size;
+	return !p->more;
+}
+
+void page_add(struct page *p, uint64_t seq, json_t *record)
+{
+	json_array_append_new(p->list, record);
+	p->last_seq = seq;
+}
+
+/* As Google does, an empty list is left out. */
+void page_reply(struct page *p, struct exchange *x, const char *name)
+{
+	AUTO_FREE char *token = p->more ? page_token(p) : NULL;
+	json_t *out = json_object();
+
+	if (json_array_size(p->list))
+		json_object_set(out, name, p->list);
+	json_decref(p->list);
+	rpc_put_string(out, "nextPageToken", token);
+	rpc_reply(x, out);
 }

@@ -13,6 +13,8 @@
 #include "rpc.h"
 #include "task.h"
 
+struct exchange;
+
 #define UUID_MAX 37
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
@@ -104,9 +106,14 @@ struct page {
 	size_t size;
 	uint64_t before_seq; /* only records with a smaller seq */
 	const char *parent;
+	json_t *list;
+	uint64_t last_seq;   /* of what is on the page so far */
+	bool more;           /* there was one for another page */
 };
 int page_begin(struct page *p, const char *query, const char *parent, struct rpc_error *e);
-/* What goes into nextPageToken when the record with this seq was the last one; caller frees. */
-char *page_token(const struct page *p, uint64_t seq);
+/* Whether the record belongs on it: give it to page_add then. p->more: there is no need to look at others. */
+bool page_wants(struct page *p, uint64_t seq);
+void page_add(struct page *p, uint64_t seq, json_t *record); /* takes record */
+void page_reply(struct page *p, struct exchange *x, const char *name); /* the end of it */
 
 #endif
