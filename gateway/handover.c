@@ -18,13 +18,14 @@
 #include "agents/ports.h"
 #include "agents/registry.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cloud/lifecycle.h"
 #include "gateway.h"
-#include "net/conn.h"
 #include "net/defer.h"
 #include "net/http_server.h"
+#include "net/listen.h"
 #include "relay.h"
 #include "state/events.h"
 #include "takeover.h"
@@ -168,13 +169,13 @@ void handover_forget(struct handover *h, void *ctx)
 
 /* ---- the exec ------------------------------------------------------------------------------------- */
 
-static void pack_part(struct pack *p, const struct handover *h, void (*save)(const struct handover *h, struct pack *p))
-{
-	size_t part = pack_begin(p);
-
-	save(h, p);
-	pack_end(p, part);
-}
+/* A part of the pack for each module; takeover.c unpacks them in this order. */
+#define PART(save)                                                                                                    \
+	do {                                                                                                          \
+		size_t part = pack_begin(p);                                                                          \
+		save;                                                                                                 \
+		pack_end(p, part);                                                                                    \
+	} while (0)
 
 static void save_meta(const struct handover *h, struct pack *p)
 {
@@ -182,63 +183,16 @@ static void save_meta(const struct handover *h, struct pack *p)
 	pack_fd(p, h->lock);
 }
 
-static void save_listeners(const struct handover *h, struct pack *p)
-{
-	listen_save(p);
-}
-
-static void save_events(const struct handover *h, struct pack *p)
-{
-	events_save(h->g->events, p);
-}
-
-static void save_sessions(const struct handover *h, struct pack *p)
-{
-	registry_save(h->g->registry, p);
-}
-
-static void save_operations(const struct handover *h, struct pack *p)
-{
-	lifecycle_save(h->g->lifecycle, p);
-}
-
-static void save_relays(const struct handover *h, struct pack *p)
-{
-	relays_save(p);
-}
-
-static void save_clients(const struct handover *h, struct pack *p)
-{
-	http_server_save(h->g->api, p);
-}
-
-static void save_ports(const struct handover *h, struct pack *p)
-{
-	ports_save(h->g->ports, p);
-}
-
 static void pack_all(const struct handover *h, struct pack *p)
 {
-	pack_part(p, h, save_meta);
-	pack_part(p, h, save_listeners);
-	pack_part(p, h, save_events);
-	pack_part(p, h, save_sessions);
-	pack_part(p, h, save_operations);
-	pack_part(p, h, save_relays);
-	pack_part(p, h, save_clients);
-	pack_part(p, h, save_ports);
-}
-
-static int write_all(int fd, const struct buf *b)
-{
-	for (size_t done = 0; done < b->len;) {
-		ssize_t n = write(fd, buf_head(b) + done, b->len - done);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
+	PART(save_meta(h, p));
+	PART(listen_save(p));
+	PART(events_save(h->g->events, p));
+	PART(registry_save(h->g->registry, p));
+	PART(lifecycle_save(h->g->lifecycle, p));
+	PART(relays_save(p));
+	PART(http_server_save(h->g->api, p));
+	PART(ports_save(h->g->ports, p));
 }
 
 /* A file in memory with everything, to be read by takeover.c. */
@@ -253,7 +207,9 @@ static int make_file(const struct pack *all, struct err *err)
 	pack_init(&head);
 	pack_str(&head, TAKEOVER_FORMAT);
 	pack_fd_list(&head, all);
-	rc = write_all(fd, &head.bytes) < 0 || write_all(fd, &all->bytes) < 0 ? -1 : 0;
+	rc = write_all(fd, buf_head(&head.bytes), head.bytes.len);
+	if (rc == 0)
+		rc = write_all(fd, buf_head(&all->bytes), all->bytes.len);
 	pack_release(&head);
 	if (rc < 0)
 		return err_sys(err, errno, "write a file in memory");

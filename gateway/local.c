@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "image/archive_agent.h"
-#include "net/conn.h"
+#include "net/listen.h"
 
 #define READY_MS 20000
 #define STOP_MS 20000

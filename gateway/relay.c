@@ -76,6 +76,17 @@ static void stop_waiting_for_input(struct relay *r)
 	r->start_watch = NULL;
 }
 
+/* The process goes on, without us. */
+static void leave_exec(struct relay *r)
+{
+	struct tunnel *t = r->tunnel;
+	struct exec *e = t ? execs_find(r->g->execs, r->exec_id, NULL) : NULL;
+
+	r->tunnel = NULL;
+	if (e)
+		tunnel_exec_detach(t, e);
+}
+
 /* The client's side is over; the process goes on. */
 void relay_die(struct relay *r)
 {
@@ -92,14 +103,7 @@ void relay_die(struct relay *r)
 	timer_cancel(&r->head_timer);
 	conn_close(r->conn);
 	r->conn = NULL;
-	if (r->tunnel) {
-		struct tunnel *t = r->tunnel;
-		struct exec *e = execs_find(r->g->execs, r->exec_id, NULL);
-
-		r->tunnel = NULL;
-		if (e)
-			tunnel_exec_detach(t, e);
-	}
+	leave_exec(r);
 	DL_DELETE(relays, r);
 	loop_defer(r->g->loop, relay_free, r);
 }
@@ -420,14 +424,7 @@ static void relay_detach(struct relay *r)
 		emit_detach(r, c);
 	r->eof_passed = true;
 	stop_waiting_for_input(r);
-	if (r->tunnel) {
-		struct tunnel *t = r->tunnel;
-		struct exec *e = execs_find(r->g->execs, r->exec_id, NULL);
-
-		r->tunnel = NULL;
-		if (e)
-			tunnel_exec_detach(t, e);
-	}
+	leave_exec(r);
 	relay_finish(r);
 }
 

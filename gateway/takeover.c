@@ -18,8 +18,8 @@
 #include "cloud/lifecycle.h"
 #include "config.h"
 #include "gateway.h"
-#include "net/conn.h"
 #include "net/http_server.h"
+#include "net/listen.h"
 #include "relay.h"
 #include "state/events.h"
 

@@ -15,8 +15,9 @@
 #include "base/mem.h"
 #include "base/token.h"
 #include "gateway.h"
-#include "net/conn.h"
 #include "net/defer.h"
+#include "net/listen.h"
+#include "net/socket.h"
 #include "state/container.h"
 
 #define TOKEN_HEADER_MAX 512

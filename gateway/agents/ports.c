@@ -18,6 +18,7 @@
 #include "config.h"
 #include "gateway.h"
 #include "net/conn.h"
+#include "net/listen.h"
 #include "state/container.h"
 
 #define PIECE (64 * 1024)

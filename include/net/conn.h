@@ -1,4 +1,4 @@
-/* conn - a non-blocking byte stream on the loop: TCP or unix socket, plain or TLS.
+/* conn - a non-blocking byte stream on the loop: TCP or unix socket, plain or TLS. Listening is net/listen.h.
  *
  * The owner says which events it wants; conn calls back once per event and never reads or writes
  * by itself. A half-close is an ordinary event: conn_read returns 0 (for TLS: close_notify), and
@@ -16,7 +16,6 @@
 #include <uv.h>
 
 #include "base/err.h"
-#include "base/pack.h"
 #include "net/tls.h"
 
 enum {
@@ -56,9 +55,7 @@ int conn_shutdown_write(struct conn *c);  /* half-close; 0, CONN_AGAIN (TLS: try
 
 const char *conn_error(const struct conn *c);          /* why CONN_FAILED or CONN_HANGUP; a sentence */
 const char *conn_peer(const struct conn *c);           /* "127.0.0.1:4711" or "unix" */
-int conn_fd(const struct conn *c);
-size_t socket_queue(int fd);                /* bytes written that the peer's kernel has not confirmed */
-void socket_give_up_after(int fd, unsigned ms); /* TCP: bytes unconfirmed for so long end the connection */
+int conn_fd(const struct conn *c);                     /* borrowed; -1 before it is connected */
 uv_loop_t *conn_loop(const struct conn *c);
 bool conn_is_open(const struct conn *c);
 bool conn_is_plain(const struct conn *c);              /* no TLS: its fd is all there is to it */
@@ -67,24 +64,5 @@ bool conn_is_sealed(const struct conn *c);
 
 /* Stop and free, after this loop round; no callback runs from here on. NULL is fine. */
 void conn_close(struct conn *c);
-
-/* Listening. Both return a listening, non-blocking, CLOEXEC fd, or -1. */
-int listen_tcp(const char *host, uint16_t port, bool freebind, struct err *err);
-int listen_unix(const char *path, mode_t mode, struct err *err); /* replaces a stale socket only */
-uint16_t listen_port(int fd); /* the port the kernel chose */
-
-/* All sockets of the two above, for the process image that takes over. After listen_restore they give out the
- * inherited one where there is one; in the end those that nobody wants any more are closed. */
-void listen_save(struct pack *p);
-void listen_restore(struct unpack *u);
-void listen_close_unwanted(void);
-
-/* Call cb with every accepted, non-blocking, CLOEXEC fd. Out of descriptors: logs once, backs off
- * 100 ms, goes on. */
-struct listener;
-typedef void listener_cb(int fd, void *ctx);
-struct listener *listener_new(uv_loop_t *loop, int fd, listener_cb *cb, void *ctx, struct err *err);
-void listener_pause(struct listener *l, bool paused); /* the kernel's queue goes on filling */
-void listener_close(struct listener *l); /* closes the fd; NULL is fine */
 
 #endif

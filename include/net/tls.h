@@ -16,6 +16,6 @@ struct tls *tls_client_new(const char *ca_file, struct err *err);
 struct tls *tls_ref(struct tls *t);
 void tls_unref(struct tls *t); /* NULL is fine */
 bool tls_is_server(const struct tls *t);
-void *tls_context(struct tls *t); /* the SSL_CTX, borrowed; for conn.c */
+void *tls_context(struct tls *t); /* the SSL_CTX, borrowed; for conn_tls.c */
 
 #endif

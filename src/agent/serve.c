@@ -17,6 +17,7 @@
 #include "base/token.h"
 #include "link.h"
 #include "net/http_server.h"
+#include "net/listen.h"
 #include "net/websocket.h"
 #include "proc.h"
 

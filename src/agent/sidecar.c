@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "net/conn.h"
 #include "net/defer.h"
+#include "net/listen.h"
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 

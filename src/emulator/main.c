@@ -24,6 +24,7 @@
 #include "emulator.h"
 #include "fs.h"
 #include "net/defer.h"
+#include "net/listen.h"
 #include "store.h"
 #include "task.h"
 #include "wire.h"

@@ -21,6 +21,7 @@
 
 #include "base/mem.h"
 #include "http_server_state.h"
+#include "net/listen.h"
 
 #define DROP_BODY_MAX (1024 * 1024)
 #define OUT_MAX (1024UL * 1024 * 1024) /* what our own code may queue: a bound against its bugs */

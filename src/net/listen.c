@@ -1,9 +1,9 @@
-/* listen - the listening half of net/conn.h: sockets to listen on, and accepting from them.
+/* listen - the sockets to listen on, known for the next process image, and the accepting (net/listen.h).
  *
- * Every listening socket is known here by what was asked for, so that a process image that takes over finds the
- * ones it inherited and nobody is refused in between (listen_save, listen_restore).
  * A listener owns its fd and poll handle. Out of descriptors it rests a moment instead of spinning
  * on a queue that it cannot empty; paused by its owner it leaves the queue to the kernel. */
+#include "net/listen.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -16,7 +16,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/conn.h"
 #include "net/defer.h"
 
 #define LISTEN_BACKLOG 4096

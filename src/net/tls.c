@@ -1,4 +1,4 @@
-/* tls - makes OpenSSL contexts with our one policy; conn.c makes connections from them.
+/* tls - makes OpenSSL contexts with our one policy; conn_tls.c makes connections from them.
  * Owns the SSL_CTX behind a reference count. Loop thread only. */
 #include "net/tls.h"
 

@@ -7,6 +7,7 @@
  * A client's key is random on a line that others may read, and 0 elsewhere (decision 0012).
  *
  *   CONNECTING --conn open--> UPGRADING --101--> OPEN --any end--> GONE */
+#include "net/socket.h"
 #include "net/websocket_link.h"
 
 #include <assert.h>

@@ -25,6 +25,7 @@
 #include "base/token.h"
 #include "net/defer.h"
 #include "net/http_server.h"
+#include "net/listen.h"
 #include "net/websocket.h"
 #include "net/websocket_link.h"
 #include "session.h"

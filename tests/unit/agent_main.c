@@ -1,6 +1,7 @@
 /* agent_main - the main process in the whole agent: held until BEGIN, run again by its restart policy,
  * and what the agent still does after its end. */
 #include "agent_fixture.h"
+#include "net/listen.h"
 
 #include <arpa/inet.h>
 

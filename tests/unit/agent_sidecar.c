@@ -11,7 +11,7 @@
 
 #include "../../src/agent/sidecar.h"
 #include "base/mem.h"
-#include "net/conn.h"
+#include "net/listen.h"
 
 static char dir[] = "/tmp/agent-sidecar-XXXXXX";
 static uint16_t port;

@@ -13,10 +13,10 @@
 #include "base/mem.h"
 #include "config.h"
 #include "gateway.h"
-#include "net/conn.h"
 #include "net/defer.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "net/listen.h"
 
 #define ASKED_MAX 64
 

@@ -1,4 +1,5 @@
 /* net/conn: the events an owner sees, on unix sockets, TCP and TLS. */
+#include "net/listen.h"
 #include "net_fixture.h"
 
 #include <arpa/inet.h>

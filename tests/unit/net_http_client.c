@@ -3,6 +3,7 @@
 
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "net/listen.h"
 
 static struct http_server *server;
 static struct http_client *client;

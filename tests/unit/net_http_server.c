@@ -2,6 +2,7 @@
 #include "net_fixture.h"
 
 #include "net/http_server.h"
+#include "net/listen.h"
 
 #define H "Host: x\r\n"
 

@@ -2,6 +2,7 @@
 #include "net_fixture.h"
 
 #include "net/http_server.h"
+#include "net/listen.h"
 #include "net/websocket.h"
 #include "net/websocket_link.h"
 
