@@ -1,4 +1,4 @@
-/* http_server_state - struct client and exchange, which http_server.c and http_carry.c share; private to them. */
+/* http_server_state - what the files of http_server share: a client, its exchange, and who calls whom. Private to them. */
 #ifndef NET_HTTP_SERVER_STATE_H
 #define NET_HTTP_SERVER_STATE_H
 
@@ -83,9 +83,27 @@ struct http_server {
 	char scratch[READ_BYTES_PER_EVENT]; /* one for all: what stays unparsed is copied */
 };
 
-/* http_server.c */
+/* http_server.c: the connection */
 struct client *server_client_new(struct http_server *s, int fd, struct tls *tls, struct err *err);
+/* Go on as far as it goes: with the n bytes at p, or with what was kept when p is NULL. */
 void server_client_feed(struct client *c, const char *p, size_t n);
+void server_client_pump(struct client *c); /* something has changed inside an exchange_* call: go on from the loop */
 void server_client_want(struct client *c);
+void server_client_send(struct client *c, struct iovec *iov, int n); /* to the kernel what it takes, the rest to out */
+void server_client_detach(struct client *c); /* the conn has another owner */
+void server_client_close(struct client *c);
+
+/* http_answer.c */
+enum framing { NO_BODY, UNTIL_CLOSE, CHUNKED, LENGTH };
+void server_answer(struct client *c, int status, const char *type, enum framing framing, const void *body, size_t len,
+		   struct buf *extra, bool with_body);
+/* An answer of the server's own, where there is no exchange, or none any more. The connection ends behind it. */
+void server_refuse(struct client *c, int status, const char *why);
+
+/* http_exchange.c */
+void server_exchange_open(struct client *c); /* the head is complete: calls the handler */
+void server_exchange_body(struct exchange *x, const char *p, size_t n);
+void server_exchange_body_end(struct exchange *x);
+void server_exchange_lost(struct exchange *x); /* ends without its owner's doing: tells it, once. NULL is fine */
 
 #endif
