@@ -2,17 +2,7 @@
  * pieces. However it is cut, the parser says the same, and never uses more than it was given. */
 #include "../../src/net/http1.c"
 
-#include <stdio.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                                                                                       \
-	do {                                                                                           \
-		if (!(x)) {                                                                            \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                        \
-			abort();                                                                       \
-		}                                                                                      \
-	} while (0)
+#include "check.h"
 
 #define HEAD_MAX 600
 

@@ -7,18 +7,9 @@
 #define log_error(...) ((void)0)
 #include "state/logs.c"
 
-#include <stdio.h>
 #include <sys/mman.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                                                                                       \
-	do {                                                                                           \
-		if (!(x)) {                                                                            \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                        \
-			abort();                                                                       \
-		}                                                                                      \
-	} while (0)
+#include "check.h"
 
 /* What a stream has printed, as length and FNV-1a hash. */
 struct printed {

@@ -3,15 +3,7 @@
 #include "../../src/base/parse.c"
 #include "base/token.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                                                                                       \
-	do {                                                                                           \
-		if (!(x)) {                                                                            \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                        \
-			abort();                                                                       \
-		}                                                                                      \
-	} while (0)
+#include "check.h"
 
 static void check_number(const char *s)
 {

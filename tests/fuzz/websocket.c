@@ -3,18 +3,7 @@
  * decode. */
 #include "../../src/net/websocket.c"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                                                                                       \
-	do {                                                                                           \
-		if (!(x)) {                                                                            \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                        \
-			abort();                                                                       \
-		}                                                                                      \
-	} while (0)
+#include "check.h"
 
 #define MESSAGE_MAX 300
 #define INPUT_MAX 4096
