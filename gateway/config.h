@@ -53,6 +53,7 @@ struct config {
 	int64_t agent_rate;        /* SOCKERLESS_AGENT_RATE, 1000: so many calls of agents are taken each second; 0 = all */
 	bool tunnel_checksums;     /* SOCKERLESS_TUNNEL_CHECKSUMS: a CRC32C of every stream */
 	int64_t link_lifetime_ms;  /* SOCKERLESS_LINK_LIFETIME: what is between us and the agents ends a link of this age; 0 */
+	int64_t terminal_timeout_ms; /* SOCKERLESS_TERMINAL_TIMEOUT: without a client so long, docker exec -t is hung up; 0 = never */
 	int64_t task_timeout_ms;   /* SOCKERLESS_TASK_TIMEOUT, 24h: Cloud Run's limit for one execution, <= 168h */
 	/* Docker side */
 	struct strv addrs;         /* --addr (repeatable), SOCKERLESS_ADDR: "unix:///path", "/path", "tcp://h:p", ":p" */

@@ -116,6 +116,9 @@ const struct setting config_settings[] = {
 	 .max_ms = HOUR_MS, .value = "DURATION", .help = "for one request to Google, repetitions included"},
 	{"SOCKERLESS_LOG_TIMEOUT", NULL, DURATION, AT(log_timeout_ms), "30s", .min_ms = 100,
 	 .max_ms = HOUR_MS, .value = "DURATION", .help = "for one question to Cloud Logging"},
+	{"SOCKERLESS_TERMINAL_TIMEOUT", NULL, DURATION, AT(terminal_timeout_ms), "0s", .min_ms = 0, .max_ms = 168 * HOUR_MS,
+	 .value = "DURATION", .help = "a terminal of docker exec -t whose client has been gone for so long gets SIGHUP, and SIGKILL "
+	 "10 s later; 0s: never, as with dockerd. Main processes and exec -d are left alone"},
 	{GCR "START_TOKEN", NULL, FLAG, AT(start_token), .help = "create and run a job by one request "
 	 "(startExecutionToken) instead of two"},
 	{GCR "EXIT_STAY", NULL, DURATION, AT(exit_stay_ms), "15s", .min_ms = 0, .max_ms = HOUR_MS,

@@ -116,9 +116,15 @@ void relay_linger_over(void *p)
 	relay_die(r);
 }
 
-static void deferred_die(void *p)
+/* As an EOF would, a client that is gone ends the input that was only for it. */
+static void client_left(void *p)
 {
-	relay_die(p);
+	struct relay *r = p;
+	struct container *c = !r->exec_id[0] && r->close_stdin && r->stdin_wanted && !r->eof_passed ? relay_container(r) : NULL;
+
+	if (r->state == RELAY_OPEN && c && c->tunnel)
+		tunnel_input_eof(c->tunnel, r->channel);
+	relay_die(r);
 }
 
 static void want(struct relay *r, unsigned events)
@@ -172,7 +178,7 @@ static size_t relay_write(struct relay *r, const uint8_t *p, size_t n)
 	done = conn_writev(r->conn, head ? iov : iov + 1, head ? 2 : 1);
 	if (done == CONN_FAILED) {
 		buf_consume(&r->out, r->out.len);
-		loop_defer(r->g->loop, deferred_die, r);
+		loop_defer(r->g->loop, client_left, r);
 		return n;
 	}
 	if (done == CONN_AGAIN)
@@ -462,7 +468,7 @@ static void read_client(struct relay *r, struct tunnel *t, size_t room)
 	bool detach = false;
 
 	if (n == CONN_FAILED) {
-		relay_die(r);
+		client_left(r);
 		return;
 	}
 	if (n == CONN_AGAIN) {
@@ -650,7 +656,7 @@ void relay_on_client(struct conn *conn, void *ctx, unsigned events)
 	struct relay *r = ctx;
 
 	if (events & CONN_HANGUP) {
-		relay_die(r);
+		client_left(r);
 		return;
 	}
 	if (r->state == RELAY_LINGERING) {

@@ -16,7 +16,7 @@ struct config;
 #define TAKEOVER_ENV "SOCKERLESS_HANDOVER"
 #define TAKEOVER_CHECK "check:"
 /* Changes whenever a packed value does. Images of different formats do not hand over to each other. */
-#define TAKEOVER_FORMAT "3"
+#define TAKEOVER_FORMAT "4"
 
 struct takeover {
 	bool here;

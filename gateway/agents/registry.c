@@ -345,16 +345,19 @@ void registry_link_gone(struct registry *r, struct link *l)
 
 static void add_past(struct registry *r, struct tunnel *t)
 {
-	struct session_stats s, *past = &r->totals.past;
+	struct session_stats *past = &r->totals.past;
+	struct tunnel_info i;
 
-	session_stats(tunnel_session(t), &s);
-	past->bytes_in += s.bytes_in;
-	past->bytes_out += s.bytes_out;
-	past->resent_bytes += s.resent_bytes;
-	past->duplicate_bytes += s.duplicate_bytes;
-	past->links += s.links;
-	past->paused_ms += s.paused_ms;
-	past->down_ms += s.down_ms;
+	tunnel_info(t, &i);
+	past->bytes_in += i.stats.bytes_in;
+	past->bytes_out += i.stats.bytes_out;
+	past->resent_bytes += i.stats.resent_bytes;
+	past->duplicate_bytes += i.stats.duplicate_bytes;
+	past->links += i.stats.links;
+	past->paused_ms += i.stats.paused_ms;
+	past->down_ms += i.stats.down_ms;
+	r->totals.discarded += i.discarded;
+	r->totals.hang_ups += i.hang_ups;
 }
 
 void registry_totals(const struct registry *r, struct registry_totals *ret)

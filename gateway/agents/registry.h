@@ -49,6 +49,7 @@ struct registry_totals {
 	uint64_t hellos_refused;        /* for their rate */
 	uint64_t sessions;              /* begun */
 	struct session_stats past;      /* of tunnels that are gone: what only grows */
+	uint64_t discarded, hang_ups;   /* of these, too */
 	struct tunnel_budget budget;
 };
 void registry_totals(const struct registry *r, struct registry_totals *ret);

@@ -11,25 +11,9 @@
 #include "net/defer.h"
 #include "state/container.h"
 
-/* How long a client's exec outlives its agent's link before the client is told (R19). */
-#define LINK_RETENTION_MS (10 * 60 * 1000)
+#define LINK_RETENTION_MS (10 * 60 * 1000) /* a client's exec outlives its agent's link for so long (R19) */
 
 /* ---- time ---------------------------------------------------------------------------------------- */
-
-static void lose_retained_execs(struct tunnel *t)
-{
-	struct channel *ch, *tmp;
-
-	HASH_ITER(hh, t->channels, ch, tmp)
-		if (ch->number != MAIN_CHANNEL && ch->sink) {
-			const struct tunnel_sink *sink = ch->sink;
-
-			ch->sink = NULL;
-			if (ch->in)
-				stream_fin(ch->in);
-			sink->on_end(ch->ctx, 0, "the container's agent has not been heard of for 10 minutes");
-		}
-}
 
 void tunnel_on_tick(uv_timer_t *timer)
 {
@@ -45,9 +29,10 @@ void tunnel_on_tick(uv_timer_t *timer)
 	now = clock_mono_ms(); /* the link may just have been lost, after the moment above */
 	if (!t->link && t->link_lost_ms && now - t->link_lost_ms > LINK_RETENTION_MS) {
 		t->link_lost_ms = 0;
-		lose_retained_execs(t);
+		tunnel_lose_clients(t);
 	}
 	t->tick_due_ms = 0;
+	tunnel_arm_tick(t, tunnel_hang_up_abandoned(t, now));
 	tunnel_arm_tick(t, session_tick(t->session, now));
 }
 
@@ -56,7 +41,7 @@ void tunnel_arm_tick(struct tunnel *t, uint64_t due_ms)
 {
 	uint64_t now = clock_mono_ms();
 
-	if (t->tick_due_ms && t->tick_due_ms <= due_ms)
+	if (due_ms == UINT64_MAX || (t->tick_due_ms && t->tick_due_ms <= due_ms))
 		return;
 	t->tick_due_ms = due_ms > now ? due_ms : now + 1;
 	uv_timer_start(t->tick, tunnel_on_tick, t->tick_due_ms - now, 0);
@@ -163,6 +148,7 @@ int tunnel_attach_link(struct tunnel *t, struct link *l, const struct hello *h, 
 	t->link = l;
 	l->tunnel = t;
 	t->link_no = h->link_no;
+	t->links++;
 	t->link_lost_ms = 0;
 	t->migrating = false;
 	l->ops->wake(l);
@@ -273,6 +259,22 @@ struct container *tunnel_container(const struct tunnel *t)
 {
 	return t->c;
 }
+bool tunnel_process(const struct tunnel *t, uint32_t channel, struct tunnel_process *ret)
+{
+	const struct channel *ch = tunnel_channel((struct tunnel *)t, channel);
+
+	if (!ch)
+		return false;
+	*ret = (struct tunnel_process){
+		.exec_id = ch->exec_id,
+		.has_client = ch->number == MAIN_CHANNEL || (ch->sink && !ch->sink->detached),
+		.input = ch->input,
+		.discarded = ch->discarded,
+		.alone_ms = ch->alone_ms ? clock_mono_ms() - ch->alone_ms : 0,
+	};
+	return true;
+}
+
 void tunnel_info(const struct tunnel *t, struct tunnel_info *ret)
 {
 	*ret = (struct tunnel_info){
@@ -283,9 +285,12 @@ void tunnel_info(const struct tunnel *t, struct tunnel_info *ret)
 		.connected_ms = clock_mono_ms() - t->connected_ms,
 		.silent_ms = t->link ? session_silent_ms(t->session, clock_mono_ms()) : 0,
 		.queue = t->link ? t->link->ops->queue(t->link) : 0,
+		.discarded = t->discarded,
+		.hang_ups = t->hang_ups,
 	};
 	for (const struct channel *ch = t->channels; ch; ch = ch->hh.next) {
 		ret->processes++;
+		ret->abandoned += ch->alone_ms && !ch->exited;
 		ret->unacknowledged += ch->exited && !(ch->number == MAIN_CHANNEL ? t->main_reported : ch->ended);
 	}
 	session_stats(t->session, &ret->stats);

@@ -125,9 +125,20 @@ struct tunnel_info {
 	uint64_t connected_ms;          /* since the first HELLO */
 	uint64_t silent_ms;             /* since a frame came on the present link */
 	size_t queue;                   /* bytes ahead of a ping in our kernel */
+	size_t abandoned;               /* terminals whose client has gone */
+	uint64_t discarded;             /* bytes of output that had no client any more */
+	uint64_t hang_ups;              /* of terminals that nobody sat before */
 	size_t processes, unacknowledged; /* that the agent has not been told of as recorded; exits on their way */
 	struct session_stats stats;
 };
 void tunnel_info(const struct tunnel *t, struct tunnel_info *ret);
+
+struct tunnel_process {
+	const char *exec_id;            /* "" for main */
+	bool has_client;                /* somebody takes its output (main's: the log) */
+	uint64_t input, discarded;      /* bytes */
+	uint64_t alone_ms;              /* since its terminal's client has gone; 0: it has not */
+};
+bool tunnel_process(const struct tunnel *t, uint32_t channel, struct tunnel_process *ret); /* false: it is over */
 
 #endif

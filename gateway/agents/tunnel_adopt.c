@@ -90,6 +90,7 @@ static void adopt_exec(struct tunnel *t, const struct hello *h, const struct pro
 	adopt_input(t, ch, h);
 	if (ch->in)
 		stream_fin(ch->in);
+	tunnel_note_alone(t, ch);
 }
 
 static bool row_has_exec(const struct hello *h, const char *exec_id)

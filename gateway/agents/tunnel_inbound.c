@@ -59,6 +59,7 @@ static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n)
 	if (ch->sink && !ch->sink->detached)
 		return ch->sink->on_output(ch->ctx, p, n);
 	ch->discarded += n;
+	t->discarded += n;
 	return n;
 }
 

@@ -81,6 +81,7 @@ static struct channel *add_exec_channel(struct tunnel *t, uint32_t number, const
 {
 	struct channel *ch = tunnel_channel_add(t, number, id);
 
+	ch->links = t->links;
 	ch->sink = sink;
 	ch->ctx = ctx;
 	ch->in = session_open(t->session, 2 * number, 0, STREAM_WINDOW_IN);
@@ -96,23 +97,13 @@ static struct channel *add_exec_channel(struct tunnel *t, uint32_t number, const
 	return NULL;
 }
 
-/* Nobody wants the output any more, and nobody feeds the process. */
-static void discard(struct tunnel *t, struct channel *ch)
-{
-	ch->sink = NULL;
-	if (ch->in)
-		stream_fin(ch->in);
-	if (ch->out)
-		tunnel_output_resume(t, ch->number);
-}
-
 int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink, void *ctx, struct err *err)
 {
 	uint32_t number = t->next_channel;
 	struct control c = { .type = CONTROL_EXEC, .channel = number, .exec = spec_of(e, number) };
 	struct channel *ch;
 
-	c.exec.detach = !sink || sink->detached;
+	c.exec.detach = e->detached = !sink || sink->detached;
 	t->next_channel++;
 	if (exec_set_started(e, number, err) < 0)
 		return -1;
@@ -151,25 +142,6 @@ int tunnel_tool(struct tunnel *t, const struct strv *argv, bool input, const str
 	return 0;
 }
 
-void tunnel_give_up_orphans(struct tunnel *t)
-{
-	uint32_t *numbers = xcalloc(HASH_COUNT(t->channels) + 1, sizeof(*numbers));
-	size_t n = 0;
-
-	for (struct channel *ch = t->channels; ch; ch = ch->hh.next)
-		if (ch->number != MAIN_CHANNEL && !ch->sink)
-			numbers[n++] = ch->number;
-	for (size_t i = 0; i < n; i++) {
-		struct channel *ch = tunnel_channel(t, numbers[i]); /* each may end others */
-
-		if (ch && execs_find(t->g->execs, ch->exec_id, NULL))
-			discard(t, ch);
-		else
-			tunnel_tool_cancel(t, numbers[i]);
-	}
-	free(numbers);
-}
-
 void tunnel_tool_cancel(struct tunnel *t, uint32_t channel)
 {
 	struct channel *ch = tunnel_channel(t, channel);
@@ -177,7 +149,7 @@ void tunnel_tool_cancel(struct tunnel *t, uint32_t channel)
 	if (!ch)
 		return;
 	tunnel_signal(t, channel, SIGKILL, NULL);
-	discard(t, ch);
+	tunnel_abandon(t, ch);
 }
 
 bool tunnel_set_sink(struct tunnel *t, uint32_t channel, const char *exec_id, const struct tunnel_sink *sink, void *ctx)
@@ -188,15 +160,8 @@ bool tunnel_set_sink(struct tunnel *t, uint32_t channel, const char *exec_id, co
 		return false;
 	ch->sink = sink;
 	ch->ctx = ctx;
+	ch->alone_ms = 0;
 	return true;
-}
-
-void tunnel_exec_detach(struct tunnel *t, struct exec *e)
-{
-	struct channel *ch = tunnel_channel(t, e->channel);
-
-	if (ch)
-		discard(t, ch);
 }
 
 size_t tunnel_input_room(struct tunnel *t, uint32_t channel)
@@ -210,7 +175,11 @@ size_t tunnel_input(struct tunnel *t, uint32_t channel, const void *p, size_t n)
 {
 	struct channel *ch = tunnel_channel(t, channel);
 
-	return ch && ch->in ? stream_write(ch->in, p, n) : n;
+	if (!ch || !ch->in)
+		return n;
+	n = stream_write(ch->in, p, n);
+	ch->input += n;
+	return n;
 }
 
 void tunnel_input_eof(struct tunnel *t, uint32_t channel)

@@ -30,7 +30,12 @@ static void save_channel(const struct channel *ch, struct pack *p)
 	pack_str(p, ch->exec_id);
 	pack_num(p, ch->in != NULL);
 	pack_num(p, ch->out != NULL);
+	pack_num(p, ch->input);
 	pack_num(p, ch->discarded);
+	pack_num(p, ch->links);
+	pack_num(p, ch->alone_ms);
+	pack_num(p, ch->hung_up_ms);
+	pack_num(p, ch->hung_up_hard);
 	pack_num(p, ch->exited);
 	pack_num(p, ch->lost != NULL);
 	pack_num(p, ch->ended);
@@ -49,6 +54,9 @@ void tunnel_save(const struct tunnel *t, struct pack *p)
 	pack_num(p, t->attempt);
 	pack_num(p, t->next_channel);
 	pack_num(p, t->link_no);
+	pack_num(p, t->links);
+	pack_num(p, t->discarded);
+	pack_num(p, t->hang_ups);
 	pack_num(p, t->connected_ms);
 	pack_num(p, t->link ? 0 : t->link_lost_ms);
 	pack_num(p, t->main_reported);
@@ -107,7 +115,12 @@ static void restore_channel(struct tunnel *t, struct unpack *u)
 	ch = tunnel_channel_add(t, number, exec_id);
 	ch->in = unpack_num(u) ? stream_of(t, 2 * number, u) : NULL;
 	ch->out = unpack_num(u) ? stream_of(t, 2 * number + 1, u) : NULL;
+	ch->input = unpack_num(u);
 	ch->discarded = unpack_num(u);
+	ch->links = unpack_num(u);
+	ch->alone_ms = unpack_num(u);
+	ch->hung_up_ms = unpack_num(u);
+	ch->hung_up_hard = unpack_num(u);
 	ch->exited = unpack_num(u);
 	ch->lost = unpack_num(u) ? "the output stream was lost" : NULL; /* the log has said why */
 	ch->ended = unpack_num(u);
@@ -136,6 +149,9 @@ static void restore(struct tunnel *t, struct unpack *u)
 	t->attempt = (uint32_t)unpack_num(u);
 	t->next_channel = (uint32_t)unpack_num(u);
 	t->link_no = unpack_num(u);
+	t->links = unpack_num(u);
+	t->discarded = unpack_num(u);
+	t->hang_ups = unpack_num(u);
 	t->connected_ms = unpack_num(u);
 	t->link_lost_ms = unpack_num(u);
 	t->main_reported = unpack_num(u);

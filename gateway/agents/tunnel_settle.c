@@ -47,12 +47,27 @@ static void record_exec_exit(struct tunnel *t, struct channel *ch)
 	send_exit_ack(t, ch->number);
 }
 
+/* Who had what run, for how long, and what came of it: a line for whoever asks later. */
+static void audit(struct tunnel *t, const struct channel *ch, const char *lost)
+{
+	const struct exec *e = execs_find(t->g->execs, ch->exec_id, NULL);
+
+	if (!e || e->probe)
+		return;
+	log_info("exec ended", "container=%.12s exec=%.12s by=%s start=%.3f end=%.3f code=%d in=%llu out=%llu discarded=%llu "
+		 "resumes=%llu%s%s%s", t->c->id, ch->exec_id, e->by ? e->by : "", (double)ch->status.started_ns / 1e9,
+		 (double)ch->status.finished_ns / 1e9, ch->status.code, (unsigned long long)ch->input,
+		 (unsigned long long)(ch->out ? stream_delivered(ch->out) : 0), (unsigned long long)ch->discarded,
+		 (unsigned long long)(t->links - ch->links), lost ? " lost=\"" : "", lost ? lost : "", lost ? "\"" : "");
+}
+
 void tunnel_end_exec(struct tunnel *t, struct channel *ch, const char *lost)
 {
 	const struct tunnel_sink *sink = ch->sink;
 	void *ctx = ch->ctx;
 	int code = ch->status.code;
 
+	audit(t, ch, lost);
 	tunnel_channel_close(ch);
 	tunnel_channel_free(t, ch);
 	if (sink)

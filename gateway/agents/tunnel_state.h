@@ -3,6 +3,7 @@
  *
  *     tunnel.c          life, links, time            tunnel_process.c   what is asked of processes; their table
  *     tunnel_inbound.c  what the agent says          tunnel_settle.c    what follows: exits recorded and told
+ *     tunnel_abandoned.c  processes without a client
  *     tunnel_restart.c  main run again by its agent  tunnel_adopt.c     a session that the gateway did not have
  *     tunnel_save.c     for the next process image */
 #ifndef AGENTS_TUNNEL_STATE_H
@@ -22,7 +23,11 @@ struct channel {
 	struct stream *in, *out;         /* borrowed from the session; NULL once closed */
 	const struct tunnel_sink *sink;  /* NULL: output is discarded */
 	void *ctx;
-	uint64_t discarded;
+	uint64_t input, discarded;       /* bytes taken for it; of its output, with no client to take them */
+	uint64_t links;                  /* of the session, when it began */
+	uint64_t alone_ms;               /* since when its terminal has no client; 0: it has one, or was to have none */
+	uint64_t hung_up_ms;             /* when it was told last */
+	bool hung_up_hard;
 	bool exited, ended;
 	const char *lost;                /* why its streams cannot be trusted; a sentence */
 	struct exit_status status;       /* when exited; error is ours */
@@ -54,7 +59,8 @@ struct tunnel {
 	uint8_t boot_id[BOOT_ID_LEN], own_id[BOOT_ID_LEN]; /* the agent's, and the session's at our side */
 	char *execution;
 	uint32_t attempt, next_channel;
-	uint64_t link_no, connected_ms, link_lost_ms;
+	uint64_t link_no, links, connected_ms, link_lost_ms;
+	uint64_t discarded, hang_ups;    /* of all channels, the ended ones too */
 	uv_timer_t *tick;                /* ours; freed by its close callback */
 	uint64_t tick_due_ms;
 	struct channel *channels;
@@ -80,6 +86,12 @@ struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char
 void tunnel_channel_close(struct channel *ch);           /* its streams */
 void tunnel_channel_free(struct tunnel *t, struct channel *ch);
 void tunnel_wake_main_waiters(struct tunnel *t);
+
+/* tunnel_abandoned.c */
+void tunnel_abandon(struct tunnel *t, struct channel *ch);    /* nobody wants its output any more, nobody feeds it */
+void tunnel_lose_clients(struct tunnel *t);                   /* the agent is not coming back */
+void tunnel_note_alone(struct tunnel *t, struct channel *ch); /* if it is a terminal: since now */
+uint64_t tunnel_hang_up_abandoned(struct tunnel *t, uint64_t now); /* whose time is up; when to call again */
 
 /* tunnel_inbound.c */
 #define OUTPUT_CHANGED "the output was changed on its way (checksums differ)"

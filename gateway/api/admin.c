@@ -48,10 +48,21 @@ void admin_agents(struct request *r)
 	reply_json(r, 200, list);
 }
 
+struct stream_list {
+	const struct tunnel *tunnel;
+	json_t *rows;
+};
+
 static void add_stream(void *ctx, const struct stream_info *i)
 {
-	json_array_append_new(ctx, json_pack(
-		"{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "id", (json_int_t)i->id,
+	struct stream_list *l = ctx;
+	struct tunnel_process p = { .exec_id = "" };
+	bool known = tunnel_process(l->tunnel, i->id / 2, &p);
+
+	json_array_append_new(l->rows, json_pack(
+		"{s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}",
+		"process", *p.exec_id || !known ? p.exec_id : "main", "client", p.has_client, "discarded",
+		(json_int_t)(i->sender ? 0 : p.discarded), "alone_ms", (json_int_t)p.alone_ms, "id", (json_int_t)i->id,
 		"channel", (json_int_t)(i->id / 2), "direction", i->sender ? "to agent" : "from agent", "end", (json_int_t)i->end,
 		"sent", (json_int_t)i->sent, "delivered", (json_int_t)i->delivered, "limit", (json_int_t)i->limit, "window",
 		(json_int_t)i->window, "paused_ms", (json_int_t)i->paused_ms, "waiting_ms", (json_int_t)i->waiting_ms,
@@ -61,7 +72,7 @@ static void add_stream(void *ctx, const struct stream_info *i)
 void admin_streams(struct request *r)
 {
 	struct container *c = request_container(r);
-	json_t *list;
+	struct stream_list list;
 
 	if (!c)
 		return;
@@ -69,9 +80,9 @@ void admin_streams(struct request *r)
 		reply_error(r, ERR_CONFLICT, "container %s has no agent", c->id);
 		return;
 	}
-	list = json_array();
-	session_each_stream(tunnel_session(c->tunnel), add_stream, list);
-	reply_json(r, 200, list);
+	list = (struct stream_list){ c->tunnel, json_array() };
+	session_each_stream(tunnel_session(c->tunnel), add_stream, &list);
+	reply_json(r, 200, list.rows);
 }
 
 /* ---- planned restart ----------------------------------------------------------------------------- */

@@ -234,6 +234,13 @@ static void start_attached(struct request *r, struct container *c, struct exec *
 	hijack(r, relay, !raw);
 }
 
+/* For the line about its end. */
+static void note_client(struct exec *e, const struct request *r)
+{
+	free(e->by);
+	e->by = xstrdup(exchange_peer(r->x));
+}
+
 static void start_now(struct request *r)
 {
 	struct starting *s = r->state;
@@ -241,9 +248,12 @@ static void start_now(struct request *r)
 	struct err err;
 	struct exec *e = startable(r, s->id, &c, &err);
 
-	if (!e)
+	if (!e) {
 		reply_err(r, &err);
-	else if (!c->tunnel)
+		return;
+	}
+	note_client(e, r);
+	if (!c->tunnel)
 		reply_error(r, ERR_UNAVAILABLE, "the agent of container %s is not connected", c->id);
 	else if (s->detach)
 		start_detached(r, c, e);

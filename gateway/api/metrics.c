@@ -13,7 +13,8 @@
 #define METRICS_MAX (64 * 1024)
 
 struct sums {
-	size_t up, down, migrating, streams, replay, kept, queue, queue_most, processes, unacknowledged;
+	size_t up, down, migrating, streams, replay, kept, queue, queue_most, processes, unacknowledged, abandoned;
+	uint64_t discarded, hang_ups;
 	uint64_t rtt_most_us, rtt_us, rtts, silent_most_ms, oldest_ms;
 	struct session_stats all; /* what only grows */
 };
@@ -39,6 +40,9 @@ static void add_tunnel(void *ctx, struct tunnel *t)
 	s->queue_most = most(s->queue_most, i.queue);
 	s->processes += i.processes;
 	s->unacknowledged += i.unacknowledged;
+	s->abandoned += i.abandoned;
+	s->discarded += i.discarded;
+	s->hang_ups += i.hang_ups;
 	s->rtt_most_us = most(s->rtt_most_us, i.stats.rtt_us);
 	s->rtt_us += i.stats.rtt_us;
 	s->rtts += i.stats.rtt_us > 0;
@@ -78,6 +82,7 @@ static void show_now(struct buf *b, const struct sums *s, const struct registry_
 	gauge(b, "streams", "streams open", (double)s->streams);
 	gauge(b, "processes", "processes in the tables", (double)s->processes);
 	gauge(b, "exits_unacknowledged", "processes that have ended and whose output is on its way", (double)s->unacknowledged);
+	gauge(b, "terminals_abandoned", "of docker exec -t, whose client has gone", (double)s->abandoned);
 	gauge(b, "replay_bytes", "sent or to be sent, and kept until the agent has delivered it", (double)s->replay);
 	gauge(b, "kept_bytes", "received, and not yet taken by a client", (double)s->kept);
 	gauge(b, "window_lent_bytes", "by which windows have grown", (double)t->budget.used);
@@ -90,8 +95,9 @@ static void show_now(struct buf *b, const struct sums *s, const struct registry_
 	gauge(b, "oldest_unacked_seconds", "since the stream moved that has waited longest", (double)s->oldest_ms / 1e3);
 }
 
-static void show_totals(struct buf *b, const struct session_stats *all, const struct registry_totals *t)
+static void show_totals(struct buf *b, const struct sums *s, const struct registry_totals *t)
 {
+	const struct session_stats *all = &s->all;
 	static const char *const causes[TAKEOVERS] = {
 		[TAKEOVER_LINK] = "link", [TAKEOVER_RUN] = "run", [TAKEOVER_ATTEMPT] = "attempt",
 		[TAKEOVER_SILENT] = "silent", [TAKEOVER_REFUSED] = "refused"};
@@ -101,6 +107,8 @@ static void show_totals(struct buf *b, const struct session_stats *all, const st
 		   "sockerless_stream_bytes_total{direction=\"out\"} %" PRIu64 "\n", all->bytes_in, all->bytes_out);
 	counter(b, "resent_bytes_total", "sent again after a link was lost", (double)all->resent_bytes);
 	counter(b, "duplicate_bytes_total", "received twice, and cut off", (double)all->duplicate_bytes);
+	counter(b, "discarded_bytes_total", "output that had no client any more", (double)s->discarded);
+	counter(b, "terminals_hung_up_total", "for having had no client", (double)s->hang_ups);
 	counter(b, "paused_seconds_total", "streams stood still: full, or not taken", (double)all->paused_ms / 1e3);
 	counter(b, "sessions_total", "agents met for the first time", (double)t->sessions);
 	counter(b, "links_total", "handshakes completed", (double)all->links);
@@ -123,10 +131,12 @@ void metrics_show(struct request *r)
 
 	registry_totals(r->g->registry, &totals);
 	s.all = totals.past;
+	s.discarded = totals.discarded;
+	s.hang_ups = totals.hang_ups;
 	registry_each(r->g->registry, add_tunnel, &s);
 	buf_init(&b, METRICS_MAX);
 	show_now(&b, &s, &totals);
-	show_totals(&b, &s.all, &totals);
+	show_totals(&b, &s, &totals);
 	text = buf_detach(&b, NULL);
 	reply_text(r, 200, text);
 }

@@ -44,6 +44,7 @@ static void exec_free(struct exec *e)
 	free(e->workdir);
 	free(e->user);
 	free(e->detach_keys);
+	free(e->by);
 	free(e->error);
 	free((struct entry *)e);
 }
@@ -68,6 +69,8 @@ static json_t *to_doc(const struct exec *e)
 	json_object_set_new(d, "stderr", json_boolean(e->attach_stderr));
 	json_object_set_new(d, "privileged", json_boolean(e->privileged));
 	json_object_set_new(d, "probe", json_boolean(e->probe));
+	json_object_set_new(d, "detached", json_boolean(e->detached));
+	json_object_set_new(d, "by", doc_text(e->by));
 	json_object_set_new(d, "rows", json_integer(e->rows));
 	json_object_set_new(d, "cols", json_integer(e->cols));
 	json_object_set_new(d, "state", json_string(stored_state[e->state]));
@@ -99,6 +102,8 @@ static struct exec *from_doc(const char *id, const json_t *d)
 	e->attach_stderr = doc_bool(d, "stderr");
 	e->privileged = doc_bool(d, "privileged");
 	e->probe = doc_bool(d, "probe");
+	e->detached = doc_bool(d, "detached");
+	e->by = doc_dup(d, "by");
 	e->rows = (uint16_t)doc_int(d, "rows");
 	e->cols = (uint16_t)doc_int(d, "cols");
 	e->pid = (uint32_t)doc_int(d, "pid");

@@ -27,6 +27,8 @@ struct exec {
 	char *workdir, *user, *detach_keys;
 	bool tty, attach_stdin, attach_stdout, attach_stderr, privileged;
 	bool probe;                  /* of a health check */
+	bool detached;               /* started without a client */
+	char *by;                    /* who started it: the client's address; NULL: we, or nobody has */
 	uint16_t rows, cols;
 	enum exec_state state;
 	uint32_t pid;

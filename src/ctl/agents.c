@@ -18,6 +18,11 @@ static void as_link_state(json_t *v, char *out, size_t n)
 	snprintf(out, n, "%s", json_is_true(v) ? "up" : "waiting");
 }
 
+static void as_yes_no(json_t *v, char *out, size_t n)
+{
+	snprintf(out, n, "%s", json_is_true(v) ? "yes" : "-");
+}
+
 static void as_duration(json_t *v, char *out, size_t n)
 {
 	json_int_t us = json_integer_value(v);
@@ -94,12 +99,15 @@ int command_agents(const struct client *c, int argc, char **argv, struct err *er
 
 static const struct column stream_columns[] = {
 	{"CHANNEL", "channel", table_text, true},
+	{"PROCESS", "process", table_short_id, false},
+	{"CLIENT", "client", as_yes_no, false},
 	{"DIRECTION", "direction", table_text, false},
 	{"END", "end", table_text, true},             /* written here, or received here */
 	{"SENT", "sent", table_text, true},
 	{"DELIVERED", "delivered", table_text, true}, /* at the far end, as last heard, or here */
 	{"LIMIT", "limit", table_text, true},
 	{"WINDOW", "window", as_bytes, true},
+	{"DISCARDED", "discarded", as_bytes, true},   /* since its client has gone */
 	{"WAITS", "waiting_ms", as_ms, true},
 	{"PAUSED", "paused_ms", as_ms, true},
 };

@@ -57,6 +57,7 @@ Test(config, defaults)
 	cr_expect(c.poll_interval_ms == 2000 && c.agent_timeout_ms == 30000);
 	cr_expect(c.start_timeout_ms == 600000 && c.log_timeout_ms == 30000);
 	cr_expect(c.task_timeout_ms == 24 * 3600 * 1000LL);
+	cr_expect_eq(c.terminal_timeout_ms, 0, "dockerd never hangs up a terminal");
 	cr_expect(c.addrs.n == 1);
 	cr_expect_str_eq(c.addrs.v[0], "unix:///var/run/sockerless.sock");
 	cr_expect(c.log_level == LOG_LEVEL_INFO);
@@ -258,6 +259,7 @@ static const struct {
 	{"SOCKERLESS_TUNNEL_CHECKSUMS", "yes", "want 1, true, 0 or false"},
 	{"SOCKERLESS_LINK_LIFETIME", "25h", "want 0s to 24h"},
 	{"SOCKERLESS_AGENT_RATE", "many", GO_SIZE},
+	{"SOCKERLESS_TERMINAL_TIMEOUT", "169h", "want 0s to 168h"},
 	{"SOCKERLESS_GCR_EXIT_STAY", "2h", "want 0s to 1h"},
 	{"SOCKERLESS_TASK_TIMEOUT", "169h", "want 1s to 168h"},
 	{"SOCKERLESS_ADDR", "udp://x:1", ADDR},

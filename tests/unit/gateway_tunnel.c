@@ -1,4 +1,6 @@
 /* An agent's session at the gateway: what a lost WELCOME must not take with it. */
+#include <signal.h>
+
 #include "agents/tunnel.h"
 #include "session.h"
 #include "state/exec.h"
@@ -11,13 +13,20 @@ static struct link link_;
 static unsigned ups, exits, restarts;
 static int exit_code;
 static uint64_t link_no;
+static int signals[4];
+static unsigned n_signals;
+static struct config config;
 
 /* ---- an agent whose applications do nothing, and a link that the tests carry --------------------- */
 
 static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n) { return n; }
 static void on_stream(void *ctx, struct stream *st) {}
 static void on_reset(void *ctx, struct stream *st, uint32_t code) {}
-static void on_control(void *ctx, const struct control *c) {}
+static void on_control(void *ctx, const struct control *c)
+{
+	if (c->type == CONTROL_SIGNAL && c->channel > 1)
+		signals[n_signals++ % 4] = c->signal.number;
+}
 static void on_wake(void *ctx) {}
 static const struct session_ops agent_ops = {
 	.on_data = on_data, .on_fin = on_stream, .on_reset = on_reset, .on_writable = on_stream,
@@ -49,6 +58,7 @@ static void setup(void)
 	struct err err;
 
 	fixture_setup();
+	f.g.config = &config;
 	f.g.execs = execs_new(&f.g, &err);
 	box = fixture_container("box");
 	agent = session_new(SESSION_AGENT, boot_id, &agent_ops, NULL);
@@ -166,4 +176,95 @@ Test(tunnel, start_after_a_welcome_that_was_lost)
 	talk();
 	cr_assert(tunnel_main_started(tunnel, &pid, &started_ns));
 	cr_assert_eq(pid, 7);
+}
+
+/* ---- clients that vanish -------------------------------------------------------------------------- */
+
+static struct tunnel_sink client; /* takes nothing */
+static size_t take_nothing(void *ctx, const uint8_t *p, size_t n) { return 0; }
+static void no_room(void *ctx) {}
+static void ended(void *ctx, int code, const char *lost) {}
+
+/* An exec whose client is there, and has not taken 100 bytes that have come. */
+static struct exec *exec_with_client(bool tty, bool detached)
+{
+	struct exec spec = { .tty = tty, .attach_stdin = true }, *e;
+	uint8_t bytes[100] = { 0 };
+	struct err err;
+
+	client = (struct tunnel_sink){ .detached = detached, .on_output = take_nothing, .on_input_room = no_room, .on_end = ended };
+	strv_add(&spec.argv, "sh");
+	e = execs_add(f.g.execs, box, &spec, &err);
+	cr_assert_eq(tunnel_exec(tunnel, e, &client, NULL, &err), 0, "%s", err.msg);
+	session_open(agent, 2 * e->channel, 0, STREAM_WINDOW_DEFAULT);
+	stream_write(session_open(agent, 2 * e->channel + 1, 0, STREAM_WINDOW_DEFAULT), bytes, sizeof(bytes));
+	talk();
+	return e;
+}
+
+/* So much time passes, and the tunnel looks at its clock. */
+static void later(unsigned ms)
+{
+	uint64_t until = uv_now(&f.loop) + ms;
+
+	while (uv_now(&f.loop) < until)
+		uv_run(&f.loop, UV_RUN_ONCE);
+	talk();
+}
+
+Test(tunnel, what_nobody_takes_any_more_is_counted)
+{
+	struct tunnel_process p;
+	struct tunnel_info i;
+	struct exec *e;
+
+	hello(PROC_RUNNING, 0, 0);
+	e = exec_with_client(false, false);
+	cr_assert(tunnel_process(tunnel, e->channel, &p));
+	cr_assert(p.has_client && p.discarded == 0 && p.alone_ms == 0);
+	tunnel_exec_detach(tunnel, e);
+	talk();
+	cr_assert(tunnel_process(tunnel, e->channel, &p));
+	cr_assert(!p.has_client && p.discarded == 100);
+	cr_assert(stream_fin_received(session_stream(agent, 2 * e->channel)));
+	tunnel_info(tunnel, &i);
+	cr_assert_eq(i.discarded, 100);
+	cr_assert_eq(i.abandoned, 0, "it has no terminal");
+}
+
+Test(tunnel, a_terminal_left_alone_is_hung_up_and_then_killed_when_so_set)
+{
+	struct tunnel_info i;
+	struct exec *e;
+
+	config.terminal_timeout_ms = 20;
+	hello(PROC_RUNNING, 0, 0);
+	e = exec_with_client(true, false);
+	later(30);
+	cr_assert_eq(n_signals, 0, "its client is there");
+	tunnel_exec_detach(tunnel, e);
+	tunnel_info(tunnel, &i);
+	cr_assert_eq(i.abandoned, 1);
+	later(100);
+	cr_assert_eq(n_signals, 2);
+	cr_assert(signals[0] == SIGHUP && signals[1] == SIGKILL);
+	tunnel_info(tunnel, &i);
+	cr_assert_eq(i.hang_ups, 1);
+}
+
+Test(tunnel, a_terminal_is_left_alone_by_default)
+{
+	hello(PROC_RUNNING, 0, 0);
+	tunnel_exec_detach(tunnel, exec_with_client(true, false));
+	later(30);
+	cr_assert_eq(n_signals, 0);
+}
+
+Test(tunnel, a_detached_terminal_never_had_a_client_to_lose)
+{
+	config.terminal_timeout_ms = 10;
+	hello(PROC_RUNNING, 0, 0);
+	tunnel_exec_detach(tunnel, exec_with_client(true, true));
+	later(40);
+	cr_assert_eq(n_signals, 0);
 }
