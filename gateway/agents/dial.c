@@ -1,8 +1,10 @@
-/* dial - see dial.h. A small loop: health, link, wait for its end, back off, again. */
+/* dial - see dial.h. A small loop: health, link, wait for its end, back off, again. Each WebSocket is a struct lane; there
+ * are two only while an old one is replaced for its age (make before break, R22). */
 #include "agents/dial.h"
 
 #include <jansson.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "agents/dialect_dial.h"
 #include "agents/registry.h"
@@ -15,92 +17,119 @@
 #include "net/http_client.h"
 #include "net/websocket_link.h"
 
+#define RENEW_MS (26 * 60 * 1000 + 30 * 1000) /* give or take 6 %, as the agent does it */
+
+struct lane {
+	struct link base;          /* first: a struct link is a struct lane */
+	struct dial *dial;
+	struct wslink *ws;
+	bool greeted, closing;
+	struct buf last_words;
+	struct lane *prev, *next;
+};
+
 struct dial {
-	struct link base;          /* first: a struct link is a struct dial */
 	struct gateway *g;
 	char id[ID_HEX_MAX];
 	char *address, *token;
 	struct http_call *health;
-	struct wslink *ws;
-	struct timer *timer;
+	struct lane *lanes;        /* the latest is the last */
+	struct timer *timer;       /* to dial again */
+	struct timer *renewal;     /* the present lane's age is up */
 	uint64_t backoff_ms;
-	bool greeted, stopped;
-	struct buf last_words;
+	bool stopped;
 	struct dialect_dial *dialect; /* the predecessor's agent answers there; NULL: it has not yet */
 	int main_exit;             /* as /health says, or -1 */
 };
 
 static void dial_health(void *ctx);
+static void renew(void *ctx);
 
+static uint64_t random_below(uint64_t n)
+{
+	uint64_t r;
+
+	random_bytes(&r, sizeof(r));
+	return n ? r % n : 0;
+}
+
+/* With no lane left, and nothing under way. */
 static void again(struct dial *d)
 {
-	uint16_t jitter;
-
-	if (d->stopped || d->timer)
+	if (d->stopped || d->timer || d->lanes)
 		return;
-	random_bytes(&jitter, sizeof(jitter));
-	d->timer = timer_start(d->g->loop, d->backoff_ms / 2 + jitter % (d->backoff_ms / 2 + 1), dial_health, d);
+	d->timer = timer_start(d->g->loop, d->backoff_ms / 2 + random_below(d->backoff_ms / 2 + 1), dial_health, d);
 	d->backoff_ms = d->backoff_ms * 2 > DIAL_RETRY_MAX_MS ? DIAL_RETRY_MAX_MS : d->backoff_ms * 2;
 }
 
-static void drop_link(struct dial *d)
+static void free_lane(void *p)
 {
-	struct wslink *ws = d->ws;
+	struct lane *lane = p;
 
-	d->ws = NULL;
-	d->greeted = false;
-	buf_consume(&d->last_words, d->last_words.len);
-	registry_link_gone(d->g->registry, &d->base);
-	wslink_close(ws);
+	buf_release(&lane->last_words);
+	free(lane);
+}
+
+/* The memory lives for this round: the tunnel may be looking at it. */
+static void drop_lane(struct lane *lane)
+{
+	struct dial *d = lane->dial;
+
+	DL_DELETE(d->lanes, lane);
+	wslink_close(lane->ws);
+	lane->ws = NULL;
+	registry_link_gone(d->g->registry, &lane->base);
+	loop_defer(d->g->loop, free_lane, lane);
 }
 
 /* ---- as the tunnel sees it ------------------------------------------------------------------------ */
 
 static void link_wake(struct link *l)
 {
-	struct dial *d = (struct dial *)l;
+	struct lane *lane = (struct lane *)l;
 
-	if (d->ws)
-		wslink_wake(d->ws);
+	if (lane->ws)
+		wslink_wake(lane->ws);
 }
 
 static void close_later(void *ctx)
 {
-	struct dial *d = ctx;
+	struct lane *lane = ctx;
+	struct dial *d = lane->dial;
 
-	d->timer = NULL;
-	if (d->ws)
-		drop_link(d);
+	if (!lane->ws)
+		return; /* it has ended by itself meanwhile */
+	drop_lane(lane);
 	again(d);
 }
 
 static void link_close(struct link *l)
 {
-	struct dial *d = (struct dial *)l;
+	struct lane *lane = (struct lane *)l;
 
-	if (d->stopped)
+	if (lane->closing || !lane->ws)
 		return;
-	timer_cancel(&d->timer);
-	d->timer = timer_start(d->g->loop, 0, close_later, d);
+	lane->closing = true;
+	loop_defer(lane->dial->g->loop, close_later, lane);
 }
 
 static const char *link_peer(const struct link *l)
 {
-	return ((const struct dial *)l)->address;
+	return ((const struct lane *)l)->dial->address;
 }
 
 static size_t link_queue(const struct link *l)
 {
-	const struct dial *d = (const struct dial *)l;
+	const struct lane *lane = (const struct lane *)l;
 
-	return d->ws ? wslink_kernel_queue(d->ws) : 0;
+	return lane->ws ? wslink_kernel_queue(lane->ws) : 0;
 }
 
 static void link_refuse(struct link *l, const struct buf *frame)
 {
-	struct dial *d = (struct dial *)l;
+	struct lane *lane = (struct lane *)l;
 
-	if (!frame->len || buf_append(&d->last_words, buf_head(frame), frame->len) < 0)
+	if (!frame->len || buf_append(&lane->last_words, buf_head(frame), frame->len) < 0)
 		link_close(l);
 	else
 		link_wake(l);
@@ -126,16 +155,32 @@ static void dialect_gone(void *ctx)
 	again(ctx);
 }
 
+/* Before what is between us and the agent ends this link for its age. */
+static uint64_t renewal_due(const struct dial *d)
+{
+	uint64_t life = (uint64_t)d->g->config->link_lifetime_ms, due = RENEW_MS - RENEW_MS * 6 / 100;
+
+	due += random_below(RENEW_MS * 12 / 100);
+	life -= life / 10;
+	life -= random_below(life / 10);
+	return life && life < due ? life : due;
+}
+
 static void on_open(void *ctx, struct wslink *ws)
 {
-	struct dial *d = ctx;
+	struct lane *lane = ctx;
+	struct dial *d = lane->dial;
 	AUTO_FREE char *url = NULL;
 
 	d->backoff_ms = DIAL_RETRY_MIN_MS;
-	if (wslink_has_subprotocol(ws))
+	if (wslink_has_subprotocol(ws)) {
+		timer_cancel(&d->renewal);
+		d->renewal = timer_start(d->g->loop, renewal_due(d), renew, d);
 		return;
+	}
 	url = url_of(d, "/ws");
-	d->ws = NULL;
+	lane->ws = NULL;
+	drop_lane(lane);
 	if (!d->dialect)
 		d->dialect = dialect_dial_new(d->g, d->id, url, d->token, dialect_gone, d);
 	dialect_dial_take(d->dialect, ws, d->main_exit);
@@ -143,54 +188,58 @@ static void on_open(void *ctx, struct wslink *ws)
 
 static void on_message(void *ctx, struct wslink *ws, const uint8_t *p, size_t n)
 {
-	struct dial *d = ctx;
+	struct lane *lane = ctx;
+	struct dial *d = lane->dial;
 	struct err err = { 0 };
 	struct buf refusal;
 
-	if (d->base.tunnel) {
-		if (tunnel_receive(d->base.tunnel, p, n, &err) < 0) {
+	if (lane->base.tunnel) {
+		if (tunnel_receive(lane->base.tunnel, p, n, &err) < 0) {
 			log_warn("link closed on a protocol error", "container=%.12s peer=%s reason=\"%s\"", d->id, d->address, err.msg);
-			link_close(&d->base);
+			link_close(&lane->base);
 		}
 		return;
 	}
-	if (d->greeted)
+	if (lane->greeted)
 		return;
-	d->greeted = true;
+	lane->greeted = true;
 	buf_init(&refusal, FRAME_MAX);
-	if (registry_hello(d->g->registry, d->id, &d->base, p, n, &refusal, &err) < 0) {
+	if (registry_hello(d->g->registry, d->id, &lane->base, p, n, &refusal, &err) < 0) {
 		log_warn("agent's hello refused", "container=%.12s peer=%s reason=\"%s\"", d->id, d->address, err.msg);
-		link_refuse(&d->base, &refusal);
+		link_refuse(&lane->base, &refusal);
 	}
 	buf_release(&refusal);
 }
 
 static int next(void *ctx, struct wslink *ws, struct wslink_out *ret)
 {
-	struct dial *d = ctx;
+	struct lane *lane = ctx;
 	struct frame_out f;
 
-	if (d->last_words.len) {
-		*ret = (struct wslink_out){ .head = buf_head(&d->last_words), .head_len = d->last_words.len };
-		buf_consume(&d->last_words, d->last_words.len);
-		link_close(&d->base);
+	if (lane->last_words.len) {
+		*ret = (struct wslink_out){ .head = buf_head(&lane->last_words), .head_len = lane->last_words.len };
+		buf_consume(&lane->last_words, lane->last_words.len);
+		link_close(&lane->base);
 		return 1;
 	}
-	if (!d->base.tunnel || !tunnel_next_frame(d->base.tunnel, &f))
+	if (!lane->base.tunnel || !tunnel_next_frame(lane->base.tunnel, &f))
 		return 0;
 	*ret = (struct wslink_out){ f.head, f.head_len, f.body, f.body_len };
 	return 1;
 }
 
+/* The agent closes a link when it has been given another: then the session is on that one, or will be. */
 static void on_close(void *ctx, struct wslink *ws, int http_status, const char *reason)
 {
-	struct dial *d = ctx;
+	struct lane *lane = ctx;
+	struct dial *d = lane->dial;
 
 	log_info("dialled link closed", "container=%.12s peer=%s status=%d reason=\"%s\"", d->id, d->address,
 		 http_status, reason ? reason : "");
-	d->ws = NULL;
-	d->greeted = false;
-	registry_link_gone(d->g->registry, &d->base);
+	lane->ws = NULL;
+	drop_lane(lane);
+	if (d->lanes && !d->renewal) /* the new one did not come about */
+		d->renewal = timer_start(d->g->loop, DIAL_RETRY_MAX_MS, renew, d);
 	again(d);
 }
 
@@ -210,15 +259,33 @@ static void dial_link(struct dial *d)
 		.url = url, .subprotocol = TUNNEL_SUBPROTOCOL, .subprotocol_optional = true,
 		.tls = d->g->agent_tls, .timeout_ms = DIAL_TIMEOUT_MS,
 	};
+	struct lane *lane = xcalloc(1, sizeof(*lane));
 	struct err err = { 0 };
 
+	lane->base.ops = &link_ops;
+	lane->dial = d;
+	buf_init(&lane->last_words, FRAME_MAX);
+	DL_APPEND(d->lanes, lane);
 	strv_take(&opt.headers, xasprintf("Authorization: Bearer %s", d->token));
-	d->ws = wslink_connect(d->g->loop, &opt, &ws_ops, d, &err);
+	lane->ws = wslink_connect(d->g->loop, &opt, &ws_ops, lane, &err);
 	strv_release(&opt.headers);
-	if (!d->ws) {
+	if (!lane->ws) {
 		log_warn("agent cannot be dialled", "container=%.12s address=%s error=\"%s\"", d->id, d->address, err.msg);
+		drop_lane(lane);
 		again(d);
 	}
+}
+
+/* The present link is used until the agent greets on the new one. */
+static void renew(void *ctx)
+{
+	struct dial *d = ctx;
+
+	d->renewal = NULL;
+	if (!d->lanes || d->lanes->next)
+		return;
+	log_info("link renewed for its age", "container=%.12s peer=%s", d->id, d->address);
+	dial_link(d);
 }
 
 static int main_exit(const struct http_response *r)
@@ -269,13 +336,11 @@ struct dial *dial_start(struct gateway *g, const char *container_id, const char 
 		return NULL;
 	}
 	d = xcalloc(1, sizeof(*d));
-	d->base.ops = &link_ops;
 	d->g = g;
 	snprintf(d->id, sizeof(d->id), "%s", container_id);
 	d->address = xstrdup(address);
 	d->token = xstrdup(token);
 	d->backoff_ms = DIAL_RETRY_MIN_MS;
-	buf_init(&d->last_words, FRAME_MAX);
 	d->timer = timer_start(g->loop, 0, dial_health, d);
 	return d;
 }
@@ -284,7 +349,6 @@ static void free_dial(void *p)
 {
 	struct dial *d = p;
 
-	buf_release(&d->last_words);
 	free(d->address);
 	free(d->token);
 	free(d);
@@ -296,9 +360,10 @@ void dial_stop(struct dial *d)
 		return;
 	d->stopped = true;
 	timer_cancel(&d->timer);
+	timer_cancel(&d->renewal);
 	http_call_cancel(d->health);
-	if (d->ws)
-		drop_link(d);
+	while (d->lanes)
+		drop_lane(d->lanes);
 	dialect_dial_free(d->dialect);
 	d->dialect = NULL;
 	loop_defer(d->g->loop, free_dial, d);
