@@ -27,7 +27,8 @@ static int control_message(struct session *s, const uint8_t *p, size_t n, struct
 }
 
 /* Cuts the control stream into records. One that cannot be understood ends this link, but counts as
- * delivered all the same, so that it does not come back on the next. */
+ * delivered all the same, so that it does not come back on the next. Behind an impossible length nobody
+ * knows where the next one begins: the session ends, and nothing more is kept for it. */
 int session_take_records(struct session *s, const uint8_t *p, size_t n, struct err *err)
 {
 	struct stream *rx = s->control_rx;
@@ -46,8 +47,8 @@ int session_take_records(struct session *s, const uint8_t *p, size_t n, struct e
 			break;
 		len = (size_t)q[0] << 24 | (size_t)q[1] << 16 | (size_t)q[2] << 8 | q[3];
 		if (len == 0 || len > CONTROL_MESSAGE_MAX) {
-			rc = err_set(rc ? NULL : err, ERR_INVALID, "control record of %zu bytes", len);
-			break;
+			rx->reset = true;
+			return err_set(rc ? NULL : err, ERR_INVALID, "control record of %zu bytes", len);
 		}
 		if (left < CONTROL_RECORD_LENGTH + len)
 			break;
@@ -157,7 +158,7 @@ int session_resume_control(struct session *s, const struct stream_row *rows, siz
 	const struct stream_row *theirs = find_row(rows, n, s->control_rx->id);
 	size_t freed;
 
-	if (!ours || !theirs || theirs->acked > s->control_rx->received ||
+	if (s->control_rx->reset || !ours || !theirs || theirs->acked > s->control_rx->received ||
 	    theirs->next_send < s->control_rx->received ||
 	    tx_rewind(s->control_tx, ours, &freed) < 0)
 		return err_set(err, ERR_INVALID, "control streams cannot be resumed: positions do not fit");

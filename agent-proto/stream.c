@@ -294,6 +294,7 @@ bool rx_ack_pending(const struct stream *st)
 void rx_restart(struct stream *st)
 {
 	buf_release(&st->keep);
+	st->reset = false;
 	st->delivered = st->received = st->told_delivered = st->told_limit = 0;
 	st->granted = OFFSET_MAX;
 }
