@@ -266,6 +266,20 @@ static void packing_release(struct packing *pk)
 	free(pk->stream_list);
 }
 
+static int too_long(const char *text, const char *what, struct err *err)
+{
+	size_t n = text ? strlen(text) : 0;
+
+	return n > TEXT_MAX ? err_set(err, ERR_INVALID, "a %s of %zu bytes: %d is the limit", what, n, TEXT_MAX) : 0;
+}
+
+/* What the other side would refuse, and the whole link with it. */
+static int check_exec(const struct exec_spec *e, struct err *err)
+{
+	return too_long(e->exec_id, "name", err) < 0 || too_long(e->workdir, "working directory", err) < 0 ||
+	       too_long(e->user, "user", err) < 0 ? -1 : 0;
+}
+
 int control_encode(const struct control *c, struct buf *out, struct err *err)
 {
 	bool handshake = c->type == CONTROL_HELLO || c->type == CONTROL_WELCOME;
@@ -274,6 +288,8 @@ int control_encode(const struct control *c, struct buf *out, struct err *err)
 	uint8_t *to;
 	int rc = -1;
 
+	if (c->type == CONTROL_EXEC && check_exec(&c->exec, err) < 0)
+		return -1;
 	pack(&pk, c);
 	n = tunnel__control__get_packed_size(&pk.control);
 	if (n > max || !(to = buf_reserve(out, n)))

@@ -159,7 +159,7 @@ struct control {
 };
 
 /* Appends the protobuf bytes to out; -1 if that would pass CONTROL_MESSAGE_MAX (HELLO and WELCOME:
- * CONTROL_HANDSHAKE_MAX) or out's own maximum. */
+ * CONTROL_HANDSHAKE_MAX) or out's own maximum, or an EXEC holds a text that the agent would not take. */
 int control_encode(const struct control *c, struct buf *out, struct err *err);
 /* Fills *ret (release it with control_release). Refuses unknown types, out-of-range values and
  * lists beyond their bounds; unknown fields are skipped, as protobuf defines. */

@@ -147,6 +147,32 @@ Test(control, tool_is_part_of_what_an_exec_is)
 	strv_release(&c.exec.argv);
 }
 
+/* Sent all the same, it would end the link and leave its client waiting. */
+Test(control, exec_that_the_agent_would_not_take)
+{
+	struct control c = { .type = CONTROL_EXEC, .channel = 2 }, back;
+	char **texts[] = { &c.exec.workdir, &c.exec.user, &c.exec.exec_id }, text[4098];
+	struct buf b;
+
+	buf_init(&b, CONTROL_MESSAGE_MAX);
+	strv_add(&c.exec.argv, "true");
+	memset(text, 'a', sizeof(text));
+	for (size_t i = 0; i < 3; i++) {
+		*texts[i] = text;
+		text[4097] = '\0';
+		cr_assert_eq(control_encode(&c, &b, &err), -1);
+		cr_assert_eq(err.kind, ERR_INVALID);
+		cr_assert_eq(b.len, 0);
+		text[4096] = '\0';
+		back = trip(&c);
+		control_release(&back);
+		text[4096] = 'a';
+		*texts[i] = NULL;
+	}
+	strv_release(&c.exec.argv);
+	buf_release(&b);
+}
+
 Test(control, exec_survives_with_bytes_that_are_not_text)
 {
 	struct control c = { .type = CONTROL_EXEC, .channel = 5 };
