@@ -81,7 +81,7 @@ static void accept_tunnel(struct agent *a, struct exchange *x, const char *key, 
 	char accept[29];
 	struct buf answer, leftover;
 	struct conn *conn;
-	bool eof;
+	bool eof = false;
 
 	ws_accept_key(key, accept);
 	buf_init(&answer, 1024);
@@ -91,8 +91,10 @@ static void accept_tunnel(struct agent *a, struct exchange *x, const char *key, 
 		   ours ? "Sec-WebSocket-Protocol: " TUNNEL_SUBPROTOCOL "\r\n" : "");
 	buf_init(&leftover, 1024 * 1024);
 	conn = exchange_hijack(x, &leftover, &eof);
-	/* A fresh connection takes these 200 bytes at once, or it is not worth having. */
-	if (eof || conn_write(conn, buf_head(&answer), answer.len) != (ssize_t)answer.len)
+	/* A fresh connection takes these 200 bytes at once, or it is not worth having. NULL: a body was to follow. */
+	if (!conn)
+		log_warn("tunnel refused: a request with a body", "%s", "");
+	else if (eof || conn_write(conn, buf_head(&answer), answer.len) != (ssize_t)answer.len)
 		conn_close(conn);
 	else
 		(ours ? links_adopt : links_adopt_dialect)(a->links, conn, &leftover);

@@ -631,6 +631,30 @@ Test(tunnel, forward_mode_speaks_the_same)
 	finish(&g);
 }
 
+/* A WebSocket's request has none; whoever sends one is not to be upgraded, and we live on. */
+Test(tunnel, forward_mode_refuses_a_request_with_a_body)
+{
+	static const char request[] = "GET /ws HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " TOKEN "\r\nUpgrade: websocket\r\n"
+				      "Connection: Upgrade\r\nSec-WebSocket-Key: 0123456789012345678901==\r\n"
+				      "Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n\r\n";
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct gw g;
+	char answer;
+	int fd;
+
+	start_forward(&g, idle);
+	to.sin_port = htons(g.port);
+	do {
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	} while (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 && close(fd) == 0);
+	cr_assert_eq(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
+	cr_assert_leq(read(fd, &answer, 1), 0);
+	close(fd);
+	connect_forward(&g, g.port, TOKEN);
+	UNTIL(&g, g.up);
+	finish(&g);
+}
+
 Test(tunnel, forward_mode_refuses_a_wrong_token)
 {
 	struct gw g;
