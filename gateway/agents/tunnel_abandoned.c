@@ -42,7 +42,7 @@ void tunnel_give_up_orphans(struct tunnel *t)
 	for (size_t i = 0; i < n; i++) {
 		struct channel *ch = tunnel_channel(t, numbers[i]); /* each may end others */
 
-		if (ch && execs_find(t->g->execs, ch->exec_id, NULL))
+		if (ch && tunnel_exec_record(t, ch->exec_id))
 			tunnel_abandon(t, ch);
 		else
 			tunnel_tool_cancel(t, numbers[i]);
@@ -75,7 +75,7 @@ void tunnel_lose_clients(struct tunnel *t)
 
 void tunnel_note_alone(struct tunnel *t, struct channel *ch)
 {
-	const struct exec *e = execs_find(t->g->execs, ch->exec_id, NULL);
+	const struct exec *e = tunnel_exec_record(t, ch->exec_id);
 	int64_t limit = t->g->config->terminal_timeout_ms;
 
 	if (!e || !e->tty || e->detached || ch->alone_ms)

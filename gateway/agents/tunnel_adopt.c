@@ -1,7 +1,6 @@
 /* tunnel_adopt - a session the gateway did not have: the agent is new, or the gateway was started again.
  * Main's output goes on where the container's log ends. Execs of a former gateway process have lost
  * their clients: their output goes nowhere and their stdin ends, but their exits are recorded. */
-#include <assert.h>
 #include <string.h>
 
 #include "agents/tunnel_state.h"
@@ -11,6 +10,8 @@
 #include "state/container.h"
 #include "state/exec.h"
 #include "state/logs.h"
+
+#define CHANNEL_ADOPT_MAX (CONTROL_CHANNEL_MAX / 2) /* we count on from there, and have never come so far */
 
 static const struct stream_row *find_row(const struct hello *h, uint32_t id)
 {
@@ -27,12 +28,11 @@ static size_t window_of(uint32_t wanted)
 	return wanted > STREAM_WINDOW_MAX ? STREAM_WINDOW_MAX : wanted;
 }
 
-static struct stream *open_stream(struct tunnel *t, uint32_t id, uint64_t offset, size_t window)
+/* -1: what the agent says of it cannot be. */
+static int open_stream(struct tunnel *t, uint32_t id, uint64_t offset, size_t window, struct stream **ret, struct err *err)
 {
-	struct stream *st = session_open(t->session, id, offset, window);
-
-	assert(st || "stream ids of a new session are free");
-	return st;
+	*ret = session_open(t->session, id, offset, window);
+	return *ret ? 0 : err_set(err, ERR_INVALID, "agent lists stream %u at %llu", id, (unsigned long long)offset);
 }
 
 /* Main's output continues where the container's log ends. */
@@ -52,45 +52,49 @@ static int adopt_main_output(struct tunnel *t, struct channel *ch, const struct 
 			log_error("log and agent disagree on the output's position",
 				  "container=%.12s log=%lld acked=%llu written=%llu", t->c->id, (long long)at,
 				  (unsigned long long)row->acked, (unsigned long long)row->next_send);
-		at = (int64_t)row->acked;
-		if (log_resume_run(log, t->boot_id, row->acked, err) < 0)
+		if (open_stream(t, row->id, row->acked, window_of(h->window_out), &ch->out, err) < 0 ||
+		    log_resume_run(log, t->boot_id, row->acked, err) < 0)
 			return -1;
 		if (row->next_send == row->acked)
 			log_settle(log); /* nothing is on the way: what is remembered is all */
+		return 0;
 	}
-	ch->out = open_stream(t, row->id, (uint64_t)at, window_of(h->window_out));
-	return 0;
+	return open_stream(t, row->id, (uint64_t)at, window_of(h->window_out), &ch->out, err);
 }
 
-static void adopt_input(struct tunnel *t, struct channel *ch, const struct hello *h)
+static int adopt_input(struct tunnel *t, struct channel *ch, const struct hello *h, struct err *err)
 {
 	const struct stream_row *row = find_row(h, 2 * ch->number);
 
-	if (row && !row->fin && !row->reset) {
-		ch->in = open_stream(t, row->id, row->received, window_of(h->window_in));
-		stream_set_bulk(ch->in, false);
-	}
+	if (!row || row->fin || row->reset)
+		return 0;
+	if (open_stream(t, row->id, row->received, window_of(h->window_in), &ch->in, err) < 0)
+		return -1;
+	stream_set_bulk(ch->in, false);
+	return 0;
 }
 
 /* An exec of a former gateway process: its client is gone, so its output goes nowhere. */
-static void adopt_exec(struct tunnel *t, const struct hello *h, const struct proc_row *p)
+static int adopt_exec(struct tunnel *t, const struct hello *h, const struct proc_row *p, struct err *err)
 {
 	const struct stream_row *out = find_row(h, 2 * p->channel + 1);
-	struct exec *e = execs_find(t->g->execs, p->exec_id, NULL);
+	struct exec *e = tunnel_exec_record(t, p->exec_id);
 	struct channel *ch = tunnel_channel_add(t, p->channel, p->exec_id);
 
 	if (e && p->state != PROC_STARTING)
 		exec_set_pid(e, p->pid);
 	if (p->state == PROC_EXITED) {
 		tunnel_take_exit(t, ch, &p->exit);
-		return;          /* streams not opened are reset on the agent's side */
+		return 0;        /* streams not opened are reset on the agent's side */
 	}
-	if (out && !out->reset)
-		ch->out = open_stream(t, out->id, out->acked, window_of(h->window_out));
-	adopt_input(t, ch, h);
+	if (out && !out->reset && open_stream(t, out->id, out->acked, window_of(h->window_out), &ch->out, err) < 0)
+		return -1;
+	if (adopt_input(t, ch, h, err) < 0)
+		return -1;
 	if (ch->in)
 		stream_fin(ch->in);
 	tunnel_note_alone(t, ch);
+	return 0;
 }
 
 static bool row_has_exec(const struct hello *h, const char *exec_id)
@@ -154,19 +158,19 @@ int tunnel_adopt(struct tunnel *t, const struct hello *h, struct err *err)
 	for (size_t i = 0; i < h->n_procs; i++) {
 		const struct proc_row *p = &h->procs[i];
 
-		if (tunnel_channel(t, p->channel))
-			return err_set(err, ERR_INVALID, "agent lists channel %u twice", p->channel);
+		if (tunnel_channel(t, p->channel) || p->channel > CHANNEL_ADOPT_MAX)
+			return err_set(err, ERR_INVALID, "agent lists channel %u twice, or out of range", p->channel);
 		if (p->channel >= t->next_channel)
 			t->next_channel = p->channel + 1;
 		if (p->channel != MAIN_CHANNEL) {
-			adopt_exec(t, h, p);
+			if (adopt_exec(t, h, p, err) < 0)
+				return -1;
 			continue;
 		}
 		struct channel *ch = tunnel_channel_add(t, MAIN_CHANNEL, "");
 
-		if (adopt_main_output(t, ch, h, err) < 0)
+		if (adopt_main_output(t, ch, h, err) < 0 || adopt_input(t, ch, h, err) < 0)
 			return -1;
-		adopt_input(t, ch, h);
 		take_main(t, ch, p);
 	}
 	if (!tunnel_channel(t, MAIN_CHANNEL))

@@ -137,7 +137,7 @@ static void on_control(void *ctx, const struct control *c)
 			tunnel_take_start(t, c->started.pid, c->started.started_ns);
 			break;
 		}
-		e = execs_find(t->g->execs, ch->exec_id, NULL);
+		e = tunnel_exec_record(t, ch->exec_id);
 		if (e)
 			exec_set_pid(e, c->started.pid);
 		if (ch->sink && ch->sink->detached) {

@@ -32,6 +32,13 @@ struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char
 	return ch;
 }
 
+struct exec *tunnel_exec_record(const struct tunnel *t, const char *exec_id)
+{
+	struct exec *e = execs_find(t->g->execs, exec_id, NULL);
+
+	return e && !strcmp(e->id, exec_id) && !strcmp(e->container_id, t->c->id) ? e : NULL;
+}
+
 void tunnel_channel_close(struct channel *ch)
 {
 	if (ch->in)

@@ -35,7 +35,7 @@ static void emit_exec_die(struct tunnel *t, const struct channel *ch)
 /* The exit code is visible to docker exec inspect at once; the client's stream ends after its last byte. */
 static void record_exec_exit(struct tunnel *t, struct channel *ch)
 {
-	struct exec *e = execs_find(t->g->execs, ch->exec_id, NULL);
+	struct exec *e = tunnel_exec_record(t, ch->exec_id);
 	struct err err;
 
 	if (e && e->state != EXEC_EXITED) {
@@ -50,7 +50,7 @@ static void record_exec_exit(struct tunnel *t, struct channel *ch)
 /* Who had what run, for how long, and what came of it: a line for whoever asks later. */
 static void audit(struct tunnel *t, const struct channel *ch, const char *lost)
 {
-	const struct exec *e = execs_find(t->g->execs, ch->exec_id, NULL);
+	const struct exec *e = tunnel_exec_record(t, ch->exec_id);
 
 	if (!e || e->probe)
 		return;

@@ -83,6 +83,8 @@ void tunnel_arm_tick(struct tunnel *t, uint64_t due_ms); /* at due_ms or earlier
 /* tunnel_process.c */
 struct channel *tunnel_channel(struct tunnel *t, uint32_t number);
 struct channel *tunnel_channel_add(struct tunnel *t, uint32_t number, const char *exec_id);
+/* An exec of this container, by its whole name; NULL if it is none. What an agent says of others is nothing. */
+struct exec *tunnel_exec_record(const struct tunnel *t, const char *exec_id);
 void tunnel_channel_close(struct channel *ch);           /* its streams */
 void tunnel_channel_free(struct tunnel *t, struct channel *ch);
 void tunnel_wake_main_waiters(struct tunnel *t);
