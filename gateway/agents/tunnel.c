@@ -25,6 +25,8 @@ void tunnel_on_tick(uv_timer_t *timer)
 		log_warn("agent silent, link closed", "container=%.12s after_ms=%llu", t->c->id,
 			 (unsigned long long)session_silent_ms(t->session, now));
 		tunnel_cut(t);
+		if (t->freed) /* nobody needs it any more */
+			return;
 	}
 	now = clock_mono_ms(); /* the link may just have been lost, after the moment above */
 	if (!t->link && t->link_lost_ms && now - t->link_lost_ms > LINK_RETENTION_MS) {

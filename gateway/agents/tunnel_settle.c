@@ -110,12 +110,11 @@ void tunnel_settle(struct tunnel *t)
 				ch->ended = true;
 				record_exec_exit(t, ch);
 			}
-			if (ch->exited && channel_output_complete(ch))
-				tunnel_end_exec(t, ch, output_damage(t, ch));
-			else if (ch->lost)
-				tunnel_end_exec(t, ch, ch->lost);
-			if (t->dirty)
-				break; /* the sink changed the table: start over */
+			if (!(ch->exited && channel_output_complete(ch)) && !ch->lost)
+				continue;
+			tunnel_end_exec(t, ch, ch->exited ? output_damage(t, ch) : ch->lost);
+			t->dirty = true; /* the sink may have changed the table: start over */
+			break;
 		}
 	}
 	ch = tunnel_channel(t, MAIN_CHANNEL);
