@@ -8,6 +8,22 @@
 #include "state/container.h"
 #include "state/logs.h"
 
+#define NEWS_MAX 1024 /* an agent restarts main once a minute in the end: half a day's, while nothing can be stored */
+
+static void add_news(struct tunnel *t, struct main_news *news)
+{
+	struct main_news *oldest = t->main_news;
+
+	if (t->n_main_news == NEWS_MAX) { /* the later ones have the count */
+		DL_DELETE(t->main_news, oldest);
+		free(oldest);
+	} else {
+		t->n_main_news++;
+	}
+	DL_APPEND(t->main_news, news);
+	t->dirty = true;
+}
+
 void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uint32_t count)
 {
 	struct main_news *news = xcalloc(1, sizeof(*news));
@@ -16,8 +32,7 @@ void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uin
 	news->status = *status;
 	news->status.error = NULL;
 	news->count = count;
-	DL_APPEND(t->main_news, news);
-	t->dirty = true;
+	add_news(t, news);
 }
 
 static void main_runs(struct tunnel *t, uint32_t pid, int64_t started_ns)
@@ -39,8 +54,7 @@ void tunnel_take_start(struct tunnel *t, uint32_t pid, int64_t started_ns)
 	news = xcalloc(1, sizeof(*news));
 	news->pid = pid;
 	news->started_ns = started_ns;
-	DL_APPEND(t->main_news, news);
-	t->dirty = true;
+	add_news(t, news);
 }
 
 /* The next run's output is of its own: no line goes on across the two. */
@@ -62,6 +76,7 @@ bool tunnel_settle_restarts(struct tunnel *t, struct channel *ch)
 		if (news->restarting && ch->out && !ch->lost && stream_delivered(ch->out) < news->status.final_offset)
 			return false;
 		DL_DELETE(t->main_news, news);
+		t->n_main_news--;
 		if (news->restarting) {
 			t->main_pid = 0;
 			t->restarts = news->count;

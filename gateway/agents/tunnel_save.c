@@ -139,6 +139,7 @@ static void restore_news(struct tunnel *t, struct unpack *u)
 	news->pid = (uint32_t)unpack_num(u);
 	news->started_ns = (int64_t)unpack_num(u);
 	DL_APPEND(t->main_news, news);
+	t->n_main_news++;
 }
 
 static void restore(struct tunnel *t, struct unpack *u)

@@ -70,6 +70,7 @@ struct tunnel {
 	uint32_t main_pid;               /* 0 until it runs, and while it is restarting */
 	uint32_t restarts;               /* by the policy, in this execution */
 	struct main_news *main_news;
+	size_t n_main_news;
 	int64_t main_started_ns;
 	struct timer *log_retry;
 };
