@@ -33,6 +33,7 @@ struct monitor {
 	/* The present probe. */
 	struct tunnel *tunnel;          /* borrowed; NULL: none is running */
 	char exec_id[ID_HEX_MAX];
+	uint32_t channel;
 	int64_t start_ns;
 	struct stdcopy_filter filter;
 	struct buf output;
@@ -76,12 +77,10 @@ static void forget_probe(struct monitor *m)
 /* Nobody waits for it any more. kill: nor shall it go on. */
 static void leave_probe(struct monitor *m, bool kill)
 {
-	struct exec *e = m->tunnel ? execs_find(m->all->g->execs, m->exec_id, NULL) : NULL;
-
-	if (e && kill)
-		tunnel_signal(m->tunnel, e->channel, SIGKILL, NULL);
-	if (e)
-		tunnel_exec_detach(m->tunnel, e);
+	if (m->tunnel && kill)
+		tunnel_signal(m->tunnel, m->channel, SIGKILL, NULL);
+	if (m->tunnel)
+		tunnel_exec_detach(m->tunnel, m->channel);
 	forget_probe(m);
 }
 
@@ -230,6 +229,7 @@ static void probe(void *ctx)
 		return;
 	}
 	m->tunnel = c->tunnel;
+	m->channel = e->channel;
 	exec_emit(e, c, "exec_start");
 	m->timer = timer_start(m->all->g->loop, (uint64_t)(m->check.timeout_ns / NS_PER_MS), too_late, m);
 }

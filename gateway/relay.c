@@ -80,11 +80,10 @@ static void stop_waiting_for_input(struct relay *r)
 static void leave_exec(struct relay *r)
 {
 	struct tunnel *t = r->tunnel;
-	struct exec *e = t ? execs_find(r->g->execs, r->exec_id, NULL) : NULL;
 
 	r->tunnel = NULL;
-	if (e)
-		tunnel_exec_detach(t, e);
+	if (t)
+		tunnel_exec_detach(t, r->channel);
 }
 
 /* The client's side is over; the process goes on. */

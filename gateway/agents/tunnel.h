@@ -97,8 +97,9 @@ struct tunnel_sink {
 /* Start the exec (its record says what). sink NULL: detached. Errors: ERR_CONFLICT if the container
  * has no agent. The channel is stored in the record first, so a crash cannot start it twice. */
 int tunnel_exec(struct tunnel *t, struct exec *e, const struct tunnel_sink *sink, void *ctx, struct err *err);
-/* The exec's client is gone: output is discarded from here on, stdin gets EOF. No more callbacks. */
-void tunnel_exec_detach(struct tunnel *t, struct exec *e);
+/* The exec's client is gone: output is discarded from here on, stdin gets EOF. No more callbacks. By its channel (that
+ * of its record when it was started): the record of one that has exited may be forgotten before its output is out. */
+void tunnel_exec_detach(struct tunnel *t, uint32_t channel);
 /* Run the agent's own program (tool.h, the only caller). *ret_channel is for the functions below. */
 int tunnel_tool(struct tunnel *t, const struct strv *argv, bool input, const struct tunnel_sink *sink, void *ctx,
 		uint32_t *ret_channel, struct err *err);

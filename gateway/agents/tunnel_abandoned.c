@@ -23,9 +23,9 @@ void tunnel_abandon(struct tunnel *t, struct channel *ch)
 		tunnel_output_resume(t, ch->number);
 }
 
-void tunnel_exec_detach(struct tunnel *t, struct exec *e)
+void tunnel_exec_detach(struct tunnel *t, uint32_t channel)
 {
-	struct channel *ch = tunnel_channel(t, e->channel);
+	struct channel *ch = tunnel_channel(t, channel);
 
 	if (ch)
 		tunnel_abandon(t, ch);

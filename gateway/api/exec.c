@@ -134,16 +134,16 @@ struct starting {
 	bool detach, tty;
 	struct registry_waiter *agent;
 	struct tunnel *tunnel;       /* borrowed; a detached one, asked for and not known to run */
+	uint32_t channel;            /* there */
 };
 
 /* A detached one that is under way goes on when its client leaves. */
 static void release(struct request *r)
 {
 	struct starting *s = r->state;
-	struct exec *e = s->tunnel ? execs_find(r->g->execs, s->id, NULL) : NULL;
 
-	if (e)
-		tunnel_exec_detach(s->tunnel, e);
+	if (s->tunnel)
+		tunnel_exec_detach(s->tunnel, s->channel);
 	registry_unwait(&s->agent);
 	free(s);
 }
@@ -212,6 +212,7 @@ static void start_detached(struct request *r, struct container *c, struct exec *
 		return;
 	}
 	s->tunnel = c->tunnel;
+	s->channel = e->channel;
 	exec_emit(e, c, "exec_start");
 }
 

@@ -222,7 +222,7 @@ Test(tunnel, what_nobody_takes_any_more_is_counted)
 	e = exec_with_client(false, false);
 	cr_assert(tunnel_process(tunnel, e->channel, &p));
 	cr_assert(p.has_client && p.discarded == 0 && p.alone_ms == 0);
-	tunnel_exec_detach(tunnel, e);
+	tunnel_exec_detach(tunnel, e->channel);
 	talk();
 	cr_assert(tunnel_process(tunnel, e->channel, &p));
 	cr_assert(!p.has_client && p.discarded == 100);
@@ -242,7 +242,7 @@ Test(tunnel, a_terminal_left_alone_is_hung_up_and_then_killed_when_so_set)
 	e = exec_with_client(true, false);
 	later(30);
 	cr_assert_eq(n_signals, 0, "its client is there");
-	tunnel_exec_detach(tunnel, e);
+	tunnel_exec_detach(tunnel, e->channel);
 	tunnel_info(tunnel, &i);
 	cr_assert_eq(i.abandoned, 1);
 	later(100);
@@ -255,7 +255,7 @@ Test(tunnel, a_terminal_left_alone_is_hung_up_and_then_killed_when_so_set)
 Test(tunnel, a_terminal_is_left_alone_by_default)
 {
 	hello(PROC_RUNNING, 0, 0);
-	tunnel_exec_detach(tunnel, exec_with_client(true, false));
+	tunnel_exec_detach(tunnel, exec_with_client(true, false)->channel);
 	later(30);
 	cr_assert_eq(n_signals, 0);
 }
@@ -264,7 +264,7 @@ Test(tunnel, a_detached_terminal_never_had_a_client_to_lose)
 {
 	config.terminal_timeout_ms = 10;
 	hello(PROC_RUNNING, 0, 0);
-	tunnel_exec_detach(tunnel, exec_with_client(true, true));
+	tunnel_exec_detach(tunnel, exec_with_client(true, true)->channel);
 	later(40);
 	cr_assert_eq(n_signals, 0);
 }
