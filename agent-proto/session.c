@@ -153,6 +153,7 @@ void session_free(struct session *s)
 	}
 	stream_free(s->control_tx);
 	stream_free(s->control_rx);
+	session_pace_reset(s);
 	buf_release(&s->scratch);
 	buf_release(&s->greeting);
 	free(s);
@@ -294,6 +295,7 @@ void session_link_down(struct session *s)
 	s->probe_ms = s->drained_ms = 0;
 	s->least_queued = SIZE_MAX;
 	s->n_orphans = 0;
+	session_pace_reset(s);
 	buf_consume(&s->greeting, s->greeting.len);
 }
 
@@ -361,7 +363,7 @@ uint64_t session_tick(struct session *s, uint64_t now_ms)
 		session_ping(s);
 	if (s->later && now_ms - s->later_since_ms >= ACK_DELAY_MS)
 		session_flush_acks(s);
-	next = s->last_ping_ms + interval;
+	next = session_pace_tick(s, s->last_ping_ms + interval);
 	if (s->probe_ms && s->probe_ms + SESSION_PROBE_MS < next)
 		next = s->probe_ms + SESSION_PROBE_MS;
 	return s->later && s->later_since_ms + ACK_DELAY_MS < next ? s->later_since_ms + ACK_DELAY_MS : next;

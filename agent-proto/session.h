@@ -79,7 +79,7 @@ void session_save(const struct session *s, struct pack *p);
 struct session *session_restore(const struct session_ops *ops, void *ctx, uint64_t now_ms, struct unpack *u);
 
 /* What all sessions of a process may hold beyond the windows their streams begin with (R4). While there is
- * some left, a window whose half is used up within four round trips is doubled, up to
+ * some left, a window whose half is used up within about a round trip is doubled, up to
  * STREAM_WINDOW_MAX; a stream that rests gives back what it was lent. */
 struct tunnel_budget {
 	size_t limit, used;               /* bytes */

@@ -57,6 +57,8 @@ static void take_data(struct session *s, struct stream *st, const uint8_t *p, si
 	bool waiting = rx_kept(st) > 0; /* for stream_resume: order forbids passing these on */
 	int64_t taken = 0;
 
+	if (!st->epoch_us)
+		st->epoch_us = session_now_us(s);
 	st->received += n;
 	if (st->checked)
 		st->crc = crc32c(st->crc, p, n);
@@ -202,6 +204,7 @@ static int receive_ack(struct session *s, const struct frame *f, struct err *err
 	if (control)
 		return 0;
 	session_tune_sender(s, st);
+	session_pace_acked(s, st);
 	if (freed > 0)
 		session_moves(s, st);
 	session_queue(s, st);
@@ -241,9 +244,11 @@ static void receive_pong(struct session *s, uint64_t stamp_us)
 	s->ping_out = false;
 	if (stamp_us > now_us)
 		return;
-	/* 0 is taken for "none yet". The least counts, and rises slowly: what a queue adds is no distance. */
+	/* 0 is taken for "none yet". The least counts, and rises slowly, and only by what was asked on a quiet link:
+	 * what a queue adds is no distance. */
 	s->stats.rtt_us = now_us > stamp_us ? now_us - stamp_us : 1;
-	base += base / 8 + 1;
+	if (session_pace_ponged(s, stamp_us))
+		base += base / 8 + 1;
 	s->stats.rtt_base_us = s->stats.rtt_base_us && base < s->stats.rtt_us ? base : s->stats.rtt_us;
 	session_linger_confirmed(s, stamp_us);
 }

@@ -117,6 +117,7 @@ static int next_link_message(struct session *s, struct frame_out *ret)
 		s->ping_out = true;
 		c.type = CONTROL_PING;
 		c.ping.stamp_us = session_now_us(s);
+		session_pace_pinged(s, c.ping.stamp_us);
 	} else if (s->goaway_due) {
 		s->goaway_due = false;
 		c.type = CONTROL_GOAWAY;
@@ -176,10 +177,13 @@ static int emit_data(struct session *s, struct frame_out *ret, struct stream *st
 	ret->body = tx_piece(st, max, &ret->body_len);
 	s->stats.bytes_out += ret->body_len;
 	s->stats.resent_bytes += tx_advance(st, ret->body_len);
+	if (st != s->control_tx)
+		session_pace_sent(s, st, ret->body_len);
 	return 1;
 }
 
-/* The stream whose turn it is. Streams found empty leave their queue here. */
+/* The stream whose turn it is. Streams found empty leave their queue here, and those that pour out while enough is
+ * under way go behind the bulk, which waits. */
 static struct stream *pick(struct session *s)
 {
 	struct stream *st;
@@ -187,7 +191,12 @@ static struct stream *pick(struct session *s)
 	while ((st = s->interactive ? s->interactive : s->light ? s->light : s->bulk)) {
 		if (!tx_ready(st))
 			session_unqueue(s, st);
-		else if (st->queue == QUEUE_INTERACTIVE || st->deficit > 0)
+		else if (session_pace_holds(s, st)) {
+			if (st->queue == QUEUE_BULK)
+				return NULL;
+			session_unqueue(s, st);
+			queue_append(s, st, QUEUE_BULK);
+		} else if (st->queue == QUEUE_INTERACTIVE || st->deficit > 0)
 			return st;
 		else {
 			enum stream_queue was = st->queue;
@@ -245,7 +254,7 @@ static int next_frame(struct session *s, struct frame_out *ret)
 		return 1;
 	st = control ? s->control_tx : pick(s);
 	if (!st)
-		return 0;
+		return next_link_message(s, ret); /* it may have found that something must be asked */
 	if (s->later) { /* since bytes go out anyway */
 		session_flush_acks(s);
 		return next_ack(s, ret);

@@ -3,7 +3,7 @@
  *     session.c            table of streams, life, time          session_handshake.c  HELLO, WELCOME, positions
  *     session_send.c       the order in which frames leave       session_control.c    records of streams 0 and 1
  *     session_receive.c    what a frame does to its stream       stream.c             one stream's bytes and offsets
- *     session_window.c     how large a window may become */
+ *     session_window.c     how large a window may become     session_pace.c       how much is under way on the link */
 #ifndef AGENT_PROTO_SESSION_STATE_H
 #define AGENT_PROTO_SESSION_STATE_H
 
@@ -19,6 +19,23 @@
 #define ORPHANS_MAX 32
 
 enum phase { LINK_DOWN, LINK_GREETING, LINK_UP };
+
+/* See session_pace.c. Bytes of streams are counted as they leave, whatever stream they are of, from 0 on each link. */
+struct pace {
+	uint64_t sent, heard;              /* by us; of these the peer has read */
+	struct pace_mark {
+		uint64_t at, heard, us;    /* sent and heard when it was set, and when that was */
+		uint64_t offset;           /* an ACK of this stream up to here says that all before it was read */
+		uint32_t stream;
+	} *marks;                          /* NULL until there is much to send */
+	size_t n_marks;
+	uint64_t marked;                   /* `at` of the last */
+	uint64_t best[2], best_us;         /* bytes a second: of this period, of the one before; its beginning */
+	uint64_t ping_stamp, ping_at, ping_bytes; /* of the last PING: `sent`, and bytes both ways */
+	uint64_t news_us;                  /* when `heard` last grew */
+	uint64_t poured_us, shared_us;     /* when bulk was last sent, and last something small beside it */
+	bool holding;                      /* a stream waits */
+};
 
 /* What outlives a link is in session_save.c, too; of a stream likewise. */
 struct session {
@@ -44,6 +61,8 @@ struct session {
 	uint32_t tail_resize;              /* its channel if it is a RESIZE, else 0 */
 	struct buf scratch;
 	struct tunnel_budget *budget;      /* borrowed; NULL: no window grows */
+	size_t reached;                    /* the largest window of late that was used up in time, */
+	uint64_t reached_us;               /* and when */
 	bool checks;                       /* of streams that are opened now */
 	uint32_t features;                 /* as agreed in the last handshake */
 	uint32_t link_lifetime_ms;         /* agent: of the last WELCOME; gateway: for the next */
@@ -65,6 +84,7 @@ struct session {
 	struct stream *interactive, *light, *bulk;
 	struct stream *later, *acks, *resets;
 	uint64_t bulk_sent;
+	struct pace pace;
 	struct { uint32_t id, code; } orphans[ORPHANS_MAX];
 	size_t n_orphans;
 	uint8_t head[FRAME_HEAD_MAX];
@@ -144,6 +164,15 @@ void session_tune_sender(struct session *s, struct stream *st);   /* an ACK of i
 void session_rest_window(struct session *s, struct stream *st);   /* nothing has passed for a while */
 void session_return_window(struct session *s, struct stream *st); /* no bytes will pass any more */
 void session_lend_again(struct session *s);  /* windows that had grown in another process image */
+
+/* ---- session_pace.c ---- */
+bool session_pace_holds(struct session *s, const struct stream *st); /* its bytes have to wait; wakes when not any more */
+void session_pace_sent(struct session *s, struct stream *st, size_t n); /* these have just left */
+void session_pace_acked(struct session *s, const struct stream *st);
+void session_pace_pinged(struct session *s, uint64_t stamp_us);
+bool session_pace_ponged(struct session *s, uint64_t stamp_us); /* true: nothing to speak of was under way beside it */
+uint64_t session_pace_tick(struct session *s, uint64_t next_ms);  /* when to look again, if that is sooner */
+void session_pace_reset(struct session *s);                       /* another link */
 
 /* ---- session_control.c ---- */
 int session_take_records(struct session *s, const uint8_t *p, size_t n, struct err *err);

@@ -1,10 +1,12 @@
 /* session_window - how large a stream's window may become (R4). The receiver decides: it doubles a window
- * whose half was used up within four round trips, so that no window is smaller than what is under way at
- * the speed the destination takes. The sender follows what it is granted. Both only while the process's
- * budget lends what is beyond the first window; a credit once granted is never taken back. */
+ * whose half was used up within about a round trip, so that a window ends at some three times what is under way at
+ * the speed the destination takes; a stream that comes later goes there in one step. The sender follows what it is
+ * granted. Both only while the process's budget lends what is beyond the first window; a credit once granted is
+ * never taken back. */
 #include "session_state.h"
 
-#define BRISK_ROUND_TRIPS 4
+#define SMALL STREAM_WINDOW_OUT       /* up to here a window grows readily: it is wake-ups that take time, not distance */
+#define REACHED_US 30000000           /* what a window has reached on this link is worth trying for so long */
 
 static size_t capped(uint64_t window)
 {
@@ -45,6 +47,25 @@ static void give_back(struct session *s, struct stream *st)
 		owe(s, st, lent);
 }
 
+static bool brisk(const struct session *s, const struct stream *st, uint64_t us)
+{
+	uint64_t rtt = s->stats.rtt_base_us;
+
+	return us < (st->window < SMALL ? 4 * rtt : rtt + rtt / 2);
+}
+
+/* What a window of this link has reached before is tried at once, while there is budget in plenty. */
+static void grow(struct session *s, struct stream *st, uint64_t now)
+{
+	const struct tunnel_budget *b = s->budget;
+	size_t window = capped(2 * (uint64_t)st->window);
+
+	if (s->reached > window && now - s->reached_us < REACHED_US && b->used + 4 * s->reached <= b->limit)
+		window = s->reached;
+	if (borrow(s, st, window) && st->keep.max < 2 * window)
+		rx_keep_at_most(st, window);
+}
+
 void session_tune_receiver(struct session *s, struct stream *st)
 {
 	uint64_t now;
@@ -56,10 +77,14 @@ void session_tune_receiver(struct session *s, struct stream *st)
 	if (st->delivered - st->epoch_delivered < st->window / 2)
 		return;
 	now = session_now_us(s);
-	if (st->window < STREAM_WINDOW_MAX && st->epoch_us &&
-	    now - st->epoch_us < BRISK_ROUND_TRIPS * s->stats.rtt_base_us &&
-	    borrow(s, st, capped(2 * (uint64_t)st->window)) && st->keep.max < 2 * st->window)
-		rx_keep_at_most(st, st->window);
+	if (st->epoch_us && brisk(s, st, now - st->epoch_us)) {
+		if (st->window < STREAM_WINDOW_MAX)
+			grow(s, st, now);
+		if (st->window >= s->reached || now - s->reached_us >= REACHED_US) {
+			s->reached = st->window;
+			s->reached_us = now;
+		}
+	}
 	st->epoch_us = now;
 	st->epoch_delivered = st->delivered;
 }
@@ -83,8 +108,10 @@ void session_rest_window(struct session *s, struct stream *st)
 		}
 		return;
 	}
-	if (st->rest_delivered == st->delivered && st->received == st->delivered)
+	if (st->rest_delivered == st->delivered && st->received == st->delivered) {
 		st->window = st->first_window;
+		st->epoch_us = 0;
+	}
 	st->rest_delivered = st->delivered;
 }
 

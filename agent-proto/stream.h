@@ -56,6 +56,8 @@ struct stream {
 			uint8_t *ring;           /* [acked, written): offset o is at (o - base) & mask */
 			size_t cap;              /* a power of two, or 0 */
 			uint64_t base;
+			uint64_t burst_us;       /* since when burst counts what is sent; before that burst_before */
+			size_t burst, burst_before;
 		};
 		struct {           /* receiver */
 			uint64_t delivered, received, granted;

@@ -21,7 +21,7 @@ struct side {
 static struct side A, G;
 static bool honest;            /* no frame was bent or made up since the sessions began */
 static uint8_t gateway_id[BOOT_ID_LEN];
-static uint64_t now, link_no;
+static uint64_t now, looks, link_no;
 static const uint8_t *prog;
 static size_t prog_len;
 
@@ -82,6 +82,11 @@ static void on_control(void *ctx, const struct control *c)
 
 static void on_wake(void *ctx) {}
 
+static uint64_t now_us(void *ctx)
+{
+	return now * 1000 + ++looks;
+}
+
 static const struct session_ops ops = {
 	.on_data = on_data,
 	.on_fin = on_fin,
@@ -89,6 +94,7 @@ static const struct session_ops ops = {
 	.on_writable = on_writable,
 	.on_control = on_control,
 	.on_wake = on_wake,
+	.now_us = now_us,
 };
 
 static void link_down(void)
@@ -352,6 +358,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		session_set_checks(A.s);
 	honest = true;
 	now = 1000;
+	looks = 0;
 	link_no = 0;
 	prog = p;
 	prog_len = n;

@@ -20,19 +20,22 @@ struct side {
 	struct session *s;
 	struct flight *out;       /* on the way to the other side */
 	size_t head, tail;
+	uint64_t free_us;         /* when what is on the line already has left it */
 	uint64_t taken;
 	uint64_t appetite;        /* bytes its application takes, in all */
+	uint32_t only;            /* of this stream; 0: of any */
 };
 
 static struct side A, G;
 static struct tunnel_budget agent_budget, gateway_budget;
 static uint64_t now;
+static uint64_t width;            /* bytes a millisecond from the agent to the gateway; 0: any number */
 static const uint8_t gateway_id[BOOT_ID_LEN] = { 7 };
 
 static size_t on_data(void *ctx, struct stream *st, const uint8_t *p, size_t n)
 {
 	struct side *x = ctx;
-	size_t take = n < x->appetite ? n : (size_t)x->appetite;
+	size_t take = x->only && stream_id(st) != x->only ? 0 : n < x->appetite ? n : (size_t)x->appetite;
 
 	x->taken += take;
 	x->appetite -= take;
@@ -60,7 +63,11 @@ static void say(struct side *x)
 		cr_assert_leq(x->tail - x->head, FLIGHT_MAX);
 		l->n = f.head_len + f.body_len;
 		l->p = xmalloc(l->n);
-		l->at_ms = now + ONE_WAY_MS;
+		if (x->free_us < now * 1000)
+			x->free_us = now * 1000;
+		if (x == &A && width)
+			x->free_us += l->n * 1000 / width;
+		l->at_ms = x->free_us / 1000 + ONE_WAY_MS;
 		memcpy(l->p, f.head, f.head_len);
 		if (f.body_len)
 			memcpy(l->p + f.head_len, f.body, f.body_len);
@@ -108,6 +115,7 @@ static void setup(void)
 	struct hello h = { .link_no = 1, .window_in = STREAM_WINDOW_IN, .window_out = STREAM_WINDOW_OUT };
 
 	now = 1000;
+	width = 0;
 	memset(&A, 0, sizeof(A));
 	memset(&G, 0, sizeof(G));
 	agent_budget = gateway_budget = (struct tunnel_budget){ .limit = 32 * MIB };
@@ -260,4 +268,86 @@ Test(window, a_closed_stream_gives_back_what_it_was_lent)
 	stream_close(session_stream(G.s, 3));
 	cr_assert_eq(gateway_budget.used, 0);
 	cr_assert_eq(agent_budget.used, 0);
+}
+
+/* ---- what is under way ------------------------------------------------------------------------ */
+
+#define BULK 16
+
+/* Sixteen streams that pour out over a line of 20 MB/s, the gateway reading them all. */
+static void pour(struct stream *bulk[BULK], uint64_t ms)
+{
+	for (uint64_t end = now + ms; now < end;)
+		for (int i = 0; i < BULK; i++) {
+			now -= i > 0; /* all in the same millisecond */
+			flow(bulk[i], 1);
+		}
+}
+
+static uint64_t on_the_line(void)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = A.head; i < A.tail; i++)
+		bytes += A.out[i % FLIGHT_MAX].n;
+	return bytes;
+}
+
+static void open_bulk(struct stream *bulk[BULK])
+{
+	for (uint32_t i = 0; i < BULK; i++)
+		bulk[i] = open_output(i + 10);
+	lend();
+	width = 20000;
+}
+
+Test(window, no_more_is_under_way_than_the_line_holds)
+{
+	struct stream *bulk[BULK];
+
+	open_bulk(bulk);
+	pour(bulk, 3000);
+	G.taken = 0;
+	for (int i = 0; i < 10; i++) {
+		pour(bulk, 200);
+		/* The line holds 2 MB there and back; the windows are 4 MiB together, and would grow. */
+		cr_assert_leq(on_the_line(), 3 * 20000 * 2 * ONE_WAY_MS, "%llu bytes", (unsigned long long)on_the_line());
+	}
+	cr_assert_gt(G.taken, 2000 * 19000, "%llu bytes in two seconds", (unsigned long long)G.taken);
+}
+
+Test(window, a_word_beside_bulk_does_not_wait_for_it)
+{
+	struct stream *bulk[BULK], *word = open_output(1);
+	uint64_t asked, worst = 0;
+
+	open_bulk(bulk);
+	pour(bulk, 3000);
+	for (int i = 0; i < 20; i++) {
+		cr_assert_eq(stream_write(word, "x", 1), 1);
+		for (asked = now; stream_delivered(session_stream(G.s, 3)) < stream_written(word); )
+			pour(bulk, 1);
+		if (i > 5 && now - asked > worst)
+			worst = now - asked;
+		pour(bulk, 100);
+	}
+	/* Half of what the line holds is in the way at most, once it is known that somebody speaks. */
+	cr_assert_leq(worst, 2 * ONE_WAY_MS + ONE_WAY_MS, "%llu ms", (unsigned long long)worst);
+}
+
+/* Then no ACK tells that the line is free: it has to be asked. */
+Test(window, streams_nobody_reads_do_not_hold_the_others)
+{
+	struct stream *bulk[BULK], *read = open_output(1);
+	uint64_t before;
+
+	open_bulk(bulk);
+	width = 5000;
+	flow(read, 1000);
+	flow(NULL, 2 * ONE_WAY_MS);
+	G.only = 3;
+	pour(bulk, 90);
+	before = G.taken;
+	flow(read, 3000);
+	cr_assert_gt(G.taken - before, 1000 * 5000, "%llu bytes in three seconds", (unsigned long long)(G.taken - before));
 }
