@@ -154,7 +154,7 @@ demo-run: all $(TEST_IMAGES)
 	$(Q)$(RUN_ENV) deploy/demo.sh
 
 # ---- the yardstick (tests/bench/run), and the memory over an hour (tests/bench/soak) ----
-BENCH_BIN := $(addprefix $(B)/test/bench_,client floor delay swarm)
+BENCH_BIN := $(addprefix $(B)/test/bench_,client floor wire swarm)
 bench: all $(TEST_IMAGES) $(BENCH_BIN)
 	$(Q)$(RUN_ENV) tests/bench/run
 soak: all $(TEST_IMAGES)

@@ -5,7 +5,7 @@
  *   client SOCKET CONTAINER exec N              ms of an exec of `true`: create, start, its end, inspect
  *   client SOCKET CONTAINER open N              ms from create to the first byte echoed by `cat`
  *   client SOCKET CONTAINER rate N              execs per second, 8 at a time, N in all
- *   client SOCKET CONTAINER stdout STREAMS MIB  MB/s of all streams together
+ *   client SOCKET CONTAINER stdout STREAMS MIB  MB/s of all streams together; of one, of its second half as well
  *   client SOCKET CONTAINER stdin STREAMS MIB
  *   client SOCKET CONTAINER echo N              us of a byte there and back
  *   client SOCKET CONTAINER echo-bulk N         the same by itself and, in turns, beside a bulk stream
@@ -30,7 +30,7 @@
 #define IO_TIMEOUT_S 60
 #define WAYS 8
 #define STREAMS_MAX 256
-#define TURNS 5               /* with and without load; 2 in a short run */
+#define TURNS 15              /* with and without load; 2 in a short run */
 #define BLOCK 65536
 
 static const char *socket_path, *container;
@@ -369,6 +369,7 @@ struct bulk {
 	struct exec e;
 	struct http control;
 	uint64_t bytes;           /* each */
+	double half_ms;           /* when half of them had passed */
 	bool out;                 /* from the container to us */
 	pthread_barrier_t *all_open;
 };
@@ -392,8 +393,11 @@ static void bulk_read(struct bulk *b)
 	size_t n;
 
 	write_all(b->e.stream.fd, "\n", 1);
-	while ((n = exec_read(&b->e, sink, BLOCK)))
+	while ((n = exec_read(&b->e, sink, BLOCK))) {
+		if (got < b->bytes / 2 && got + n >= b->bytes / 2)
+			b->half_ms = now_ms();
 		got += n;
+	}
 	if (got != b->bytes)
 		die("%llu of %llu bytes of stdout", (unsigned long long)got, (unsigned long long)b->bytes);
 	free(sink);
@@ -405,8 +409,11 @@ static void bulk_write(struct bulk *b)
 	char said[4096], want[64];
 	size_t n, len = 0;
 
-	for (uint64_t left = b->bytes; left; left -= sizeof zeros)
+	for (uint64_t left = b->bytes; left; left -= sizeof zeros) {
+		if (left > b->bytes / 2)
+			b->half_ms = now_ms();
 		write_all(b->e.stream.fd, zeros, sizeof zeros);
+	}
 	shutdown(b->e.stream.fd, SHUT_WR);
 	while ((n = exec_read(&b->e, said + len, sizeof said - 1 - len)))
 		len += n;
@@ -440,7 +447,7 @@ static void measure_bulk(bool out, int streams, int mib)
 	pthread_t *t = calloc((size_t)streams, sizeof *t);
 	uint64_t each = ((uint64_t)mib << 20) / (uint64_t)streams / BLOCK * BLOCK;
 	pthread_barrier_t all_open;
-	double start;
+	double start, end;
 
 	if (!b || !t || !each)
 		die("%d MiB cannot be spread over %d streams", mib, streams);
@@ -456,7 +463,9 @@ static void measure_bulk(bool out, int streams, int mib)
 	start = now_ms();
 	for (int i = 0; i < streams; i++)
 		pthread_join(t[i], NULL);
-	printf("{\"mb_s\": %.1f}\n", (double)each * streams / 1e6 / ((now_ms() - start) / 1e3));
+	end = now_ms();
+	printf("{\"mb_s\": %.1f, \"half_mb_s\": %.1f}\n", (double)each * streams / 1e6 / ((end - start) / 1e3),
+	       (double)each / 2 / 1e6 / ((end - b[0].half_ms) / 1e3));
 	for (int i = 0; i < streams; i++) {
 		exec_finish(&b[i].e, &b[i].control);
 		close(b[i].control.fd);
@@ -534,9 +543,27 @@ static void echoes_beside_unread(struct exec *e, int n, struct sample *s)
 	close(b.control.fd);
 }
 
+static double p99_of(void (*load)(struct exec *, int, struct sample *), struct exec *e, int n, struct sample *all)
+{
+	struct sample s = { 0 };
+	double p99;
+
+	if (load)
+		load(e, n, &s);
+	else
+		echoes(e, n, &s);
+	for (int i = 0; i < s.n; i++)
+		sample_add(all, s.v[i]);
+	p99 = quantile(&s, 0.99);
+	free(s.v);
+	return p99;
+}
+
+/* In turns, each of which gives one ratio: what the machine does meanwhile changes both of its parts. Which of them
+ * is first changes from turn to turn. */
 static void measure_beside(void (*load)(struct exec *, int, struct sample *), int n)
 {
-	struct sample quiet = { 0 }, loaded = { 0 };
+	struct sample quiet = { 0 }, loaded = { 0 }, change = { 0 };
 	int turns = n < 1000 ? 2 : TURNS;
 	struct http control;
 	struct exec e;
@@ -545,13 +572,18 @@ static void measure_beside(void (*load)(struct exec *, int, struct sample *), in
 	exec_start(&e, &control, "[\"cat\"]", true);
 	echo_once(&e);
 	for (int i = 0; i < turns; i++) {
-		echoes(&e, n / turns, &quiet);
-		load(&e, n / turns, &loaded);
+		double without = i % 2 ? 0 : p99_of(NULL, &e, n / turns, &quiet);
+		double with = p99_of(load, &e, n / turns, &loaded);
+
+		if (!without)
+			without = p99_of(NULL, &e, n / turns, &quiet);
+		sample_add(&change, with / without);
 	}
 	cat_end(&e, &control);
 	close(control.fd);
-	printf("{\"p50\": %.2f, \"p99\": %.2f, \"quiet_p50\": %.2f, \"quiet_p99\": %.2f}\n", quantile(&loaded, 0.5),
-	       quantile(&loaded, 0.99), quantile(&quiet, 0.5), quantile(&quiet, 0.99));
+	printf("{\"p50\": %.2f, \"p99\": %.2f, \"quiet_p50\": %.2f, \"quiet_p99\": %.2f, \"change\": %.4f}\n",
+	       quantile(&loaded, 0.5), quantile(&loaded, 0.99), quantile(&quiet, 0.5), quantile(&quiet, 0.99),
+	       quantile(&change, 0.5));
 }
 
 /* ---- docker start ------------------------------------------------------------------------------------ */

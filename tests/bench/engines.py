@@ -231,12 +231,11 @@ def free_port(address):
 
 
 class Second(Gateway):
-    """A gateway as in production, on the Cloud Run of another: agents call over TLS, or, without, plainly.
-    via: "host:port" that agents are told to call instead, something that passes on to us."""
+    """A gateway as in production, on the Cloud Run of another: agents call over TLS, or, without, plainly."""
 
-    def __init__(self, name, base, cloud, registry, address, tls=True, via=None):
+    def __init__(self, name, base, cloud, registry, address, tls=True):
         super().__init__(name, base)
-        self.cloud, self.registry, self.address, self.via = cloud, registry, address, via
+        self.cloud, self.registry, self.address = cloud, registry, address
         self.port = free_port(address)
         self.pki = Pki(self.home / "pki", address) if tls else None
         self.image = f"{registry}/sockerless/agent:{name if tls else 'latest'}"
@@ -250,7 +249,7 @@ class Second(Gateway):
         return {"SOCKERLESS_GCR_PROJECT": "sockerless-local", "SOCKERLESS_GCR_INSTANCE": f"bench-{self.name}",
                 "SOCKERLESS_ENDPOINT_URL": self.cloud, "SOCKERLESS_GCR_AGENT_IMAGE": self.image,
                 "SOCKERLESS_HUB_MIRROR": self.registry,
-                "SOCKERLESS_CALLBACK_URL": f"{'https' if self.pki else 'http'}://{self.via or f'{self.address}:{self.port}'}"}
+                "SOCKERLESS_CALLBACK_URL": f"{'https' if self.pki else 'http'}://{self.address}:{self.port}"}
 
     def agent_image(self):
         """The agent's image carries the CA bundle that the agent trusts, and it alone."""

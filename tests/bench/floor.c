@@ -6,12 +6,16 @@
  *   floor rate N PROGRAM [ARG]    the first, 8 at a time: per second
  *   floor echo N                  us of a byte there and back over loopback TCP
  *   floor bulk STREAMS MIB        MB/s over loopback TCP, all streams together
+ *   floor far-echo N PID ADDRESS  the same echo between the network namespace of a process and ADDRESS here
+ *   floor far-out MIB PID ADDRESS MB/s of one TCP connection from there, of its second half; far-in: to there
  *   floor memcpy MIB              MB/s from one buffer larger than the caches into another */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -133,14 +137,38 @@ static double rate(int n)
 
 /* ---- loopback TCP ----------------------------------------------------------------------------------- */
 
+/* NULL: here, over loopback. A socket belongs to the namespace in which it was made, wherever its owner goes. */
+static const char *far_pid, *near_address = "127.0.0.1";
+
+static int far_socket(void)
+{
+	int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), there = here, fd;
+	char path[64];
+
+	if (far_pid) {
+		snprintf(path, sizeof path, "/proc/%s/ns/net", far_pid);
+		there = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (there < 0 || (far_pid && setns(there, CLONE_NEWNET) < 0))
+		die(path);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (far_pid && setns(here, CLONE_NEWNET) < 0)
+		die("setns");
+	if (there != here)
+		close(there);
+	close(here);
+	return fd;
+}
+
+/* pair[0] is the far one. */
 static void tcp_pair(int pair[2])
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a = { .sin_family = AF_INET };
 	socklen_t len = sizeof a;
 	int on = 1, listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(listening, (struct sockaddr *)&a, sizeof a) < 0 || listen(listening, 1) < 0 ||
+	pair[0] = far_socket();
+	if (inet_pton(AF_INET, near_address, &a.sin_addr) != 1 || bind(listening, (struct sockaddr *)&a, sizeof a) < 0 || listen(listening, 1) < 0 ||
 	    getsockname(listening, (struct sockaddr *)&a, &len) < 0 ||
 	    connect(pair[0], (struct sockaddr *)&a, sizeof a) < 0 ||
 	    (pair[1] = accept4(listening, NULL, NULL, SOCK_CLOEXEC)) < 0)
@@ -183,7 +211,7 @@ static void echo(double *us, int n)
 	pthread_join(t, NULL);
 }
 
-struct stream { int pair[2]; uint64_t bytes; };
+struct stream { int pair[2]; uint64_t bytes; double half_ms, end_ms; };
 
 static void *send_all(void *arg)
 {
@@ -205,8 +233,12 @@ static void *receive_all(void *arg)
 	uint64_t got = 0;
 	ssize_t n;
 
-	while ((n = read(s->pair[1], sink, BLOCK)) > 0)
+	while ((n = read(s->pair[1], sink, BLOCK)) > 0) {
+		if (got < s->bytes / 2 && got + (uint64_t)n >= s->bytes / 2)
+			s->half_ms = now_ms();
 		got += (uint64_t)n;
+	}
+	s->end_ms = now_ms();
 	if (n < 0 || got != s->bytes)
 		die("read");
 	close(s->pair[1]);
@@ -237,6 +269,26 @@ static double bulk(int streams, int mib)
 	return (double)each * streams / 1e6 / (ms / 1e3);
 }
 
+/* Without the growing of the kernel's own window. */
+static double far_bulk(int mib, bool from_there)
+{
+	struct stream s = { .bytes = (uint64_t)mib << 20 };
+	pthread_t t[2];
+	int far;
+
+	tcp_pair(s.pair);
+	if (!from_there) {
+		far = s.pair[0];
+		s.pair[0] = s.pair[1];
+		s.pair[1] = far;
+	}
+	if (pthread_create(&t[0], NULL, send_all, &s) || pthread_create(&t[1], NULL, receive_all, &s))
+		die("thread");
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	return (double)s.bytes / 2 / 1e6 / ((s.end_ms - s.half_ms) / 1e3);
+}
+
 static double copy(int mib)
 {
 	char *from = malloc(COPY_BYTES), *to = malloc(COPY_BYTES);
@@ -262,19 +314,27 @@ int main(int argc, char **argv)
 	double *v = n > 0 ? calloc((size_t)n, sizeof *v) : NULL;
 	bool spawns = !strcmp(what, "exec") || !strcmp(what, "open") || !strcmp(what, "rate");
 
-	if (!v || (spawns && argc < 4) || (!strcmp(what, "bulk") && argc < 4)) {
+	bool far = !strncmp(what, "far-", 4);
+
+	if (!v || (spawns && argc < 4) || (!strcmp(what, "bulk") && argc < 4) || (far && argc < 5)) {
 		fprintf(stderr, "usage: floor FIGURE N ...; the figures are in floor.c\n");
 		return 2;
 	}
 	program = argv + 3;
+	if (far) {
+		far_pid = argv[3];
+		near_address = argv[4];
+	}
 	if (!strcmp(what, "rate")) {
 		printf("{\"per_s\": %.1f}\n", rate(n));
 	} else if (!strcmp(what, "bulk")) {
 		printf("{\"mb_s\": %.1f}\n", bulk(n, (int)strtol(argv[3], NULL, 10)));
+	} else if (!strcmp(what, "far-out") || !strcmp(what, "far-in")) {
+		printf("{\"half_mb_s\": %.1f}\n", far_bulk(n, !strcmp(what, "far-out")));
 	} else if (!strcmp(what, "memcpy")) {
 		printf("{\"mb_s\": %.1f}\n", copy(n));
 	} else {
-		if (!strcmp(what, "echo"))
+		if (!strcmp(what, "echo") || !strcmp(what, "far-echo"))
 			echo(v, n);
 		for (int i = 0; spawns && i < n; i++)
 			v[i] = !strcmp(what, "exec") ? exec_ms() : open_ms();

@@ -1,19 +1,25 @@
-"""network - agents far away: 20 and 100 ms there and back, without loss and with 0.1 % of it. The floor is what
-physics leaves: one round trip for an exec or an echo, the largest window per round trip for a transfer.
+"""network - agents far away: 20 and 100 ms there and back, without loss and with 0.1 % of it. The floor is plain TCP over
+the same line: an echo, a transfer; of a transfer without loss also not more than the largest window per round trip.
 
-The line is netem in the agent's network namespace and on the host's end of its link, where the kernel has it;
-else delay.c between agent and gateway. That one cannot lose anything: loss is then not measured."""
+The line is wire.c between the container's network namespace and ours: two TUN devices that carry the agent's link.
+It is laid once the agent has called, as if it had moved away. Its seed is printed: WIRE_SEED=n for the same losses."""
 import functools
+import json
+import os
+import random
 import re
 import subprocess
+import sys
 
 import engines
-from figure import SMOKE, Figure, NotMeasured, Step, at_least, client, program, size
+from figure import SMOKE, Figure, NotMeasured, Step, at_least, client, floor, program, size
 
 WINDOW = 8 << 20
 LINES = [(20, 0), (100, 0), (20, 0.1), (100, 0.1)]
-SECONDS = 5       # a transfer should last
-LIMIT = 200000    # packets on the line; netem's own default is for short ones
+SECONDS = 5       # a transfer should last; its second half counts
+BUFFERS = "4096 131072 67108864"  # tcp_rmem and tcp_wmem in the container: the usual 4 MiB to send would end it at 40 MB/s
+PACKETS = 50000   # may wait until wire.c takes them
+SEED = int(os.environ.get("WIRE_SEED", random.randrange(1 << 32)))
 
 
 def key(ms, loss, what):
@@ -29,83 +35,94 @@ for rtt, lost in LINES:
     best = WINDOW / 1e6 / (rtt / 1e3)
     FIGURES += [Figure(key(rtt, lost, "exec"), f"{where(rtt, lost)}: exec of true, p50", "ms"),
                 Figure(key(rtt, lost, "echo"), f"{where(rtt, lost)}: echo of a byte, p50", "ms"),
-                Figure(key(rtt, lost, "stdout"), f"{where(rtt, lost)}: bulk stdout (floor: 8 MiB a round trip)", "MB/s", "higher",
+                Figure(key(rtt, lost, "stdout"), f"{where(rtt, lost)}: bulk stdout, one stream", "MB/s", "higher",
                        [at_least("tls", 0.9 * best, "MB/s")] if (rtt, lost) == (100, 0) else []),
-                Figure(key(rtt, lost, "stdin"), f"{where(rtt, lost)}: bulk stdin", "MB/s", "higher")]
+                Figure(key(rtt, lost, "stdin"), f"{where(rtt, lost)}: bulk stdin, one stream", "MB/s", "higher")]
+
+
+class Wire:
+    """Both directions of the link to the container's agent, until it is closed."""
+
+    count = 0
+
+    def __init__(self, engine, ms, loss):
+        Wire.count += 1
+        box = engine.docker("inspect", "-f", "{{.Id}}", "box")
+        self.pid, self.here, self.there = engine.agent_pid(), f"wire{Wire.count}", f"far{Wire.count}"
+        self.peer = next(a["peer"] for a in engine.agents() if a["id"] == box).split(":")[0]
+        self.device, self.address = re.search(r" dev (\S+).* src (\S+)", engines.command("ip", "route", "get", self.peer)).groups()
+        self.process = subprocess.Popen([str(a) for a in (program("wire"), self.pid, self.here, self.there, round(ms * 500),
+                                                          round(loss / 2 * 1e4), SEED)], stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "ready\n":
+            raise engines.Failure("the line cannot be laid")
+        self.inside("sh", "-c", f'for w in r w; do echo "{BUFFERS}" > /proc/sys/net/ipv4/tcp_${{w}}mem; done')
+        for run, device in ((engines.command, self.here), (self.inside, self.there)):
+            run("ip", "link", "set", device, "txqueuelen", PACKETS, "up")
+        self.route(self.here, self.there)
+
+    def inside(self, *argv):
+        return engines.command("nsenter", "-t", self.pid, "-n", *argv)
+
+    def route(self, here, there):
+        self.inside("ip", "route", "replace", self.address, "dev", there, "src", self.peer)
+        engines.command("ip", "route", "replace", self.peer, "dev", here, "src", self.address)
+
+    def close(self):
+        """The link goes on where it was before."""
+        self.route(self.device, "eth0")
+        self.process.terminate()
+        told = json.loads(self.process.communicate(timeout=10)[0])
+        if sum(told["overflowed"]):
+            print(f"wire: its queue was full for {sum(told['overflowed'])} packets of {sum(told['carried'])}", file=sys.stderr)
 
 
 @functools.cache
-def has_netem():
-    """Tried in a namespace of its own."""
-    done = subprocess.run(["unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"], capture_output=True,
-                          check=False)
-    return done.returncode == 0
-
-
-class Delay:
-    """The proxy, as something an engine set closes."""
-
-    def __init__(self, listen, target, ms):
-        self.process = subprocess.Popen([program("delay"), listen, target, str(round(ms * 500))], stdout=subprocess.PIPE, text=True)
-        if self.process.stdout.readline() != "ready\n":
-            raise engines.Failure("the delaying proxy does not start")
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(10)
-
-
-def netem(engine, ms, loss):
-    """Both directions of the link to the container's agent."""
-    pid, box = engine.agent_pid(), engine.docker("inspect", "-f", "{{.Id}}", "box")
-    peer = next(a["peer"] for a in engine.agents() if a["id"] == box).split(":")[0]
-    device = re.search(r" dev (\S+)", engines.command("ip", "route", "get", peer)).group(1)
-    line = ["root", "netem", "limit", LIMIT, "delay", f"{ms / 2}ms", *(["loss", f"{loss / 2}%"] if loss else [])]
-    engines.command("tc", "qdisc", "replace", "dev", device, *line)
-    engines.command("nsenter", "-t", pid, "-n", "tc", "qdisc", "replace", "dev", "eth0", *line)
+def possible():
+    """A TUN device, tried in a namespace of its own; and tools to lead packets there."""
+    tried = subprocess.run(["unshare", "-n", "ip", "tuntap", "add", "dev", "tun0", "mode", "tun"], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 def far(bench, subject, ms, loss):
-    """A gateway whose agents are so far away."""
+    """A gateway whose agents are so far away, and the line."""
+    if not possible():
+        raise NotMeasured("no TUN devices here")
     name = f"{subject}-{ms}-{loss}"
-    if name in bench.engines.running or name in bench.engines.failed:
-        return bench.engines.get(name)
-    near = bench.engine("plain")
-    address = near.local("host_address")
-    proxy = f"{address}:{engines.free_port(address)}"
-    engine = bench.engines.second(name, tls=subject == "tls", via=None if has_netem() else proxy)
-    if not has_netem():
-        bench.engines.running[f"{name}-line"] = Delay(proxy, f"{address}:{engine.port}", ms)
-    engine.prepare()
-    if has_netem():
-        netem(engine, ms, loss)
-    return engine
-
-
-def possible(loss):
-    if loss and not has_netem():
-        raise NotMeasured("this kernel has no netem")
+    if name not in bench.engines.running and name not in bench.engines.failed:
+        bench.engine("plain")
+        engine = bench.engines.second(name, tls=subject == "tls")
+        engine.prepare()
+        bench.engines.running[f"{name}-line"] = Wire(engine, ms, loss)
+        if loss:
+            print(f"{name}: WIRE_SEED={SEED}", file=sys.stderr)
+    engine = bench.engines.get(name)
+    return engine, bench.engines.running[f"{name}-line"]
 
 
 def latencies(bench, subject, ms, loss):
-    possible(loss)
     if subject == "floor":
-        return {key(ms, loss, "exec"): ms, key(ms, loss, "echo"): ms}
-    engine = far(bench, subject, ms, loss)
+        line = far(bench, "plain", ms, loss)[1]
+        echo = floor("far-echo", size(5, 50), line.pid, line.address)["p50"] / 1e3
+        return {key(ms, loss, "exec"): echo, key(ms, loss, "echo"): echo}
+    engine, _ = far(bench, subject, ms, loss)
     return {key(ms, loss, "exec"): client(engine, "box", "exec", size(3, 30))["p50"],
             key(ms, loss, "echo"): client(engine, "box", "echo", size(5, 50))["p50"] / 1e3}
 
 
+def one_transfer(bench, subject, ms, loss, direction, mib):
+    engine, line = far(bench, "plain" if subject == "floor" else subject, ms, loss)
+    if subject != "floor":
+        return client(engine, "box", direction, 1, mib)["half_mb_s"]
+    rate = floor("far-out" if direction == "stdout" else "far-in", mib, line.pid, line.address)["half_mb_s"]
+    return rate if loss else min(rate, WINDOW / 1e6 / (ms / 1e3))
+
+
 def transfer(bench, subject, ms, loss, direction):
-    possible(loss)
-    if subject == "floor":
-        return {key(ms, loss, direction): WINDOW / 1e6 / (ms / 1e3)}
-    engine = far(bench, subject, ms, loss)
-    rate = client(engine, "box", direction, 1, size(4, 32))["mb_s"]
+    rate = one_transfer(bench, subject, ms, loss, direction, size(2, 4))
     for _ in range(0 if SMOKE else 3):  # windows grow at first; what is wanted is the rate after that
-        mib = max(8, round(rate * SECONDS / 1.05))
-        rate = client(engine, "box", direction, 1, mib)["mb_s"]
-        if mib * 1.05 / rate > 0.8 * SECONDS:
+        mib = max(2, round(rate * SECONDS / 1.05))
+        rate = one_transfer(bench, subject, ms, loss, direction, mib)
+        if mib * 1.05 / rate > 0.7 * SECONDS:
             break
     return {key(ms, loss, direction): rate}
 
