@@ -244,11 +244,11 @@ static void receive_pong(struct session *s, uint64_t stamp_us)
 	s->ping_out = false;
 	if (stamp_us > now_us)
 		return;
-	/* 0 is taken for "none yet". The least counts, and rises slowly, and only by what was asked on a quiet link:
-	 * what a queue adds is no distance. */
+	/* 0 is taken for "none yet". The least counts, and rises only by what was asked on a quiet link: what a queue adds
+	 * is no distance. */
 	s->stats.rtt_us = now_us > stamp_us ? now_us - stamp_us : 1;
 	if (session_pace_ponged(s, stamp_us))
-		base += base / 8 + 1;
+		base = 2 * base + 1;
 	s->stats.rtt_base_us = s->stats.rtt_base_us && base < s->stats.rtt_us ? base : s->stats.rtt_us;
 	session_linger_confirmed(s, stamp_us);
 }
