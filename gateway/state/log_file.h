@@ -38,8 +38,10 @@ struct log_frontier {
 };
 
 struct log {
-	int fd;
+	int fd;                     /* -1: closed, as others have been used since; see log_fd */
+	struct log *prev, *next;    /* of those that are open */
 	char *path;
+	bool unlinked;              /* it has no name to open it by again */
 	uint64_t size;
 	struct log_frontier end;
 	bool has_run;
@@ -63,6 +65,9 @@ struct log {
 		unsigned n;
 	} rotation;
 };
+
+/* logs.c: its descriptor, opened again where it has to be; -1 with err set. Good until the next call. */
+int log_fd(struct log *l, struct err *err);
 
 /* log_torn.c; all of it in memory. */
 struct log_memory {
@@ -90,7 +95,7 @@ struct log_cursor {
 
 void log_header_encode(uint8_t out[LOG_HEADER], const struct log_header *h);
 bool log_header_decode(const uint8_t p[LOG_HEADER], struct log_header *ret);
-ssize_t log_read_at(const struct log *l, uint64_t pos, void *p, size_t n, struct err *err);
+ssize_t log_read_at(struct log *l, uint64_t pos, void *p, size_t n, struct err *err);
 int log_write_at(struct log *l, uint64_t pos, const void *p, size_t n, struct err *err);
 void log_free(struct log *l);
 

@@ -70,7 +70,7 @@ static int cover(struct log *l, const struct log_checkpoint *cp, struct err *err
 	r->base = base;
 	r->first = cp->pos;
 	/* Where the file system has no holes the bytes stay, unseen. */
-	if (fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(base + LOG_MARKER),
+	if (fallocate(log_fd(l, NULL), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(base + LOG_MARKER),
 		      (off_t)(cp->pos - base - LOG_MARKER)) < 0 && errno != EOPNOTSUPP)
 		log_warn("log rotated, but its space is not given back", "path=%s error=\"%s\"", l->path, strerror(errno));
 	return 0;

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 
 #define SCAN_BUFFER (1024 * 1024)
+#define FILES_OPEN 256 /* at once: of ten thousand containers nearly all are silent */
 
 /* ---- the record format -------------------------------------------------------------------------- */
 
@@ -74,14 +75,57 @@ int log_frontier_walk(struct log_frontier *f, uint64_t at, const uint8_t *p, siz
 	return 0;
 }
 
+/* ---- descriptors -------------------------------------------------------------------------------- */
+
+static struct log *open_logs; /* the one used last is at the end; one list for all, as all is one thread */
+static unsigned n_open;
+
+static void rest(struct log *l)
+{
+	if (l->fd < 0)
+		return;
+	close(l->fd);
+	l->fd = -1;
+	if (l->unlinked)
+		return;
+	DL_DELETE(open_logs, l);
+	n_open--;
+}
+
+static void in_use(struct log *l)
+{
+	DL_APPEND(open_logs, l);
+	if (++n_open > FILES_OPEN)
+		rest(open_logs);
+}
+
+int log_fd(struct log *l, struct err *err)
+{
+	if (open_logs && open_logs->prev == l)
+		return l->fd;
+	if (l->unlinked)
+		return l->fd >= 0 ? l->fd : err_set(err, ERR_SYSTEM, "%s is removed", l->path);
+	if (l->fd >= 0) {
+		DL_DELETE(open_logs, l);
+		DL_APPEND(open_logs, l);
+		return l->fd;
+	}
+	l->fd = open(l->path, O_RDWR | O_CLOEXEC);
+	if (l->fd < 0)
+		return err_sys(err, errno, "open %s", l->path);
+	in_use(l);
+	return l->fd;
+}
+
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-ssize_t log_read_at(const struct log *l, uint64_t pos, void *p, size_t n, struct err *err)
+ssize_t log_read_at(struct log *l, uint64_t pos, void *p, size_t n, struct err *err)
 {
+	int fd = log_fd(l, err);
 	size_t got = 0;
 
-	while (got < n) {
-		ssize_t r = pread(l->fd, (uint8_t *)p + got, n - got, (off_t)(pos + got));
+	while (fd >= 0 && got < n) {
+		ssize_t r = pread(fd, (uint8_t *)p + got, n - got, (off_t)(pos + got));
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -91,12 +135,16 @@ ssize_t log_read_at(const struct log *l, uint64_t pos, void *p, size_t n, struct
 			break;
 		got += (size_t)r;
 	}
-	return (ssize_t)got;
+	return fd < 0 ? -1 : (ssize_t)got;
 }
 
 static int cut(struct log *l, uint64_t size, struct err *err)
 {
-	if (ftruncate(l->fd, (off_t)size) < 0)
+	int fd = log_fd(l, err);
+
+	if (fd < 0)
+		return -1;
+	if (ftruncate(fd, (off_t)size) < 0)
 		return err_sys(err, errno, "truncate %s", l->path);
 	l->size = size;
 	return 0;
@@ -201,8 +249,11 @@ struct log *log_open(const char *path, struct err *err)
 	l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (l->fd < 0 || fstat(l->fd, &st) < 0) {
 		err_sys(err, errno, "open %s", path);
+		if (l->fd >= 0)
+			close(steal_fd(&l->fd));
 		goto fail;
 	}
+	in_use(l);
 	l->size = (uint64_t)st.st_size;
 	if (scan(l, err) < 0)
 		goto fail;
@@ -214,8 +265,7 @@ fail:
 
 void log_free(struct log *l)
 {
-	if (l->fd >= 0)
-		close(l->fd);
+	rest(l);
 	free(l->path);
 	free(l->rotation.checkpoints);
 	log_forget(l);
@@ -234,6 +284,13 @@ void log_close(struct log *l)
 
 void log_unlink(struct log *l)
 {
+	if (l->unlinked)
+		return;
+	if (log_fd(l, NULL) >= 0) { /* who still reads it needs no name */
+		DL_DELETE(open_logs, l);
+		n_open--;
+	}
+	l->unlinked = true;
 	(void) unlink(l->path);
 }
 
@@ -241,10 +298,11 @@ void log_unlink(struct log *l)
 
 int log_write_at(struct log *l, uint64_t pos, const void *p, size_t n, struct err *err)
 {
+	int fd = log_fd(l, err);
 	size_t put = 0;
 
-	while (put < n) {
-		ssize_t w = pwrite(l->fd, (const uint8_t *)p + put, n - put, (off_t)(pos + put));
+	while (fd >= 0 && put < n) {
+		ssize_t w = pwrite(fd, (const uint8_t *)p + put, n - put, (off_t)(pos + put));
 
 		if (w < 0 && errno == EINTR)
 			continue;
@@ -252,7 +310,7 @@ int log_write_at(struct log *l, uint64_t pos, const void *p, size_t n, struct er
 			return err_sys(err, errno, "write %s", l->path);
 		put += (size_t)w;
 	}
-	return 0;
+	return fd < 0 ? -1 : 0;
 }
 
 static int append_bytes(struct log *l, const void *p, size_t n, struct err *err)

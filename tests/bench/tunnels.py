@@ -20,7 +20,7 @@ from figure import SMOKE, Figure, Step, at_most, client, program
 UNTIL_AGENT_ENDS = "exec tail -f --pid=$PPID /dev/null"  # so that a killed agent leaves nothing behind
 
 engines.more_files()
-FILES = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500) // 2  # of a gateway, for each container: its link, its log
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1500  # of a gateway, for each container: its link
 MANY = 30 if SMOKE else min(FILES, int(os.environ.get("BENCH_TUNNELS", "10000")))
 FEW = min(1000, max(1, MANY // 10)) if MANY < 9000 else 1000
 SETTLE_S = 0.3 if SMOKE else 15   # buffers that rest are given back

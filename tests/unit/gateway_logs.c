@@ -1147,3 +1147,66 @@ Test(logs, a_place_beyond_the_file_is_none)
 	cr_assert_null(log_cursor_restore(l, &u));
 	pack_release(&p);
 }
+
+/* ---- descriptors ---- */
+
+#define MANY 600
+
+static unsigned descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 2 * MANY; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+Test(logs, many_of_them_need_few_descriptors)
+{
+	struct log *many[MANY];
+	char name[64], line[32];
+	struct err err;
+	unsigned before = descriptors();
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "%s-%d", path, i);
+		many[i] = log_open(name, &err);
+		cr_assert_not_null(many[i], "%s", err.msg);
+		cr_assert_eq(log_begin_run(many[i], boot_a, 0, &err), 0, "%s", err.msg);
+	}
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < MANY; i++) {
+			struct buf b;
+
+			buf_init(&b, MAX);
+			snprintf(line, sizeof(line), "%d of %d\n", round, i);
+			text(&b, 1, 1, line);
+			cr_assert_eq(log_append(many[i], buf_head(&b), b.len, &err), 0, "%s", err.msg);
+			buf_release(&b);
+		}
+	cr_assert_leq(descriptors() - before, 300);
+	for (int i = 0; i < MANY; i++) {
+		struct log_cursor *c = log_cursor_new(many[i], LOG_FROM_START);
+		char want[128];
+		struct buf all;
+		const uint8_t *p;
+		int64_t time_ns;
+		uint8_t tag;
+		size_t n;
+
+		if (i % 2)
+			log_unlink(many[i]); /* who reads it needs no name */
+		buf_init(&all, MAX);
+		while (log_cursor_next(c, &tag, &time_ns, &p, &n, &err) == 1)
+			buf_append(&all, p, n);
+		snprintf(want, sizeof(want), "0 of %d\n1 of %d\n2 of %d\n", i, i, i);
+		cr_assert(all.len == strlen(want) && !memcmp(buf_head(&all), want, all.len), "%.*s", (int)all.len, (char *)buf_head(&all));
+		buf_release(&all);
+		log_cursor_free(c);
+	}
+	for (int i = 0; i < MANY; i++) {
+		log_unlink(many[i]);
+		log_close(many[i]);
+	}
+	cr_assert_leq(descriptors(), before);
+}
