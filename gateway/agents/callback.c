@@ -5,9 +5,11 @@
 #include <libwebsockets.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "agents/admission.h"
 #include "agents/dialect_agent.h"
+#include "agents/link_memory.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/clock.h"
@@ -18,11 +20,13 @@
 #include "net/defer.h"
 #include "net/listen.h"
 #include "net/socket.h"
+#include "net/tls_borrowed.h"
 #include "state/container.h"
 
 #define TOKEN_HEADER_MAX 512
 #define WRITES_PER_ROUND 16
 #define DEAD_PEER_MS 20000   /* unacknowledged bytes for so long: the connection is gone (R22) */
+#define RECORDS_PER_ROUND 16 /* of 16 KiB */
 #define CLOSE_ROUNDS 1000
 #define CALLS_AT_ONCE 20     /* handshakes begun in a row: TLS takes about a millisecond for each */
 #define DIALECT_PROTOCOL "none" /* the predecessor's agents ask for no subprotocol */
@@ -35,6 +39,9 @@ struct callback {
 	struct listener *listener;
 	struct admission calls;  /* TCP and TLS; the kernel's queue holds who has to wait */
 	struct timer *pause;
+	struct agent_link *busy; /* those that read or write once more in this round */
+	bool turn_deferred;
+	struct agent_link *turn; /* whose turn it is; NULL once it is gone */
 	uint8_t *out;            /* LWS_PRE + FRAME_HANDSHAKE_MAX bytes; only a WELCOME needs more than FRAME_MAX */
 };
 
@@ -49,6 +56,10 @@ struct agent_link {
 	struct buf message;      /* pieces of a message that came in several callbacks */
 	struct buf last_words;   /* a refusal to send before closing */
 	struct timer *hello_timer;
+	struct tls_borrowed tls;
+	bool is_busy, woken;
+	bool awaits_room;        /* libwebsockets has been asked to say when its socket is writable */
+	struct agent_link *prev, *next; /* of the busy ones */
 	bool dialect;            /* the predecessor's agent: no frames, and wire instead of base.tunnel */
 	struct dialect_wire *wire; /* NULL: it is of no use any more */
 	struct timer *ping_timer;
@@ -60,10 +71,43 @@ static struct agent_link *agent_link(struct link *l)
 	return (struct agent_link *)l;
 }
 
+static void turns(void *ctx);
+
+static void turn_later(struct agent_link *a)
+{
+	struct callback *cb = a->callback;
+
+	if (!a->is_busy)
+		DL_APPEND(cb->busy, a);
+	a->is_busy = true;
+	if (!cb->turn_deferred)
+		loop_defer(cb->g->loop, turns, cb);
+	cb->turn_deferred = true;
+}
+
+static void no_turn(struct agent_link *a)
+{
+	if (a->is_busy)
+		DL_DELETE(a->callback->busy, a);
+	a->is_busy = false;
+}
+
+static void await_room(struct agent_link *a)
+{
+	a->awaits_room = true;
+	lws_callback_on_writable(a->wsi);
+}
+
+/* Nearly always there is room: to write, once in a round, and only then to ask is cheaper by a turn of the loop. */
 static void link_wake(struct link *l)
 {
-	if (!agent_link(l)->closing)
-		lws_callback_on_writable(agent_link(l)->wsi);
+	struct agent_link *a = agent_link(l);
+
+	if (a->closing || a->awaits_room)
+		return;
+	a->woken = true;
+	if (a->callback->turn != a)
+		turn_later(a);
 }
 
 static void link_close(struct link *l)
@@ -99,7 +143,7 @@ static void link_refuse(struct link *l, const struct buf *frame)
 		link_close(l);
 		return;
 	}
-	lws_callback_on_writable(a->wsi);
+	await_room(a);
 }
 
 static const struct link_ops link_ops = {
@@ -114,7 +158,10 @@ static const struct link_ops link_ops = {
 
 static void wire_wake(void *ctx)
 {
-	link_wake(ctx);
+	struct agent_link *a = ctx;
+
+	if (!a->closing)
+		await_room(a);
 }
 
 static void wire_pause(void *ctx, bool pause)
@@ -148,7 +195,7 @@ static void ping_later(void *ctx)
 	struct agent_link *a = ctx;
 
 	a->ping_due = true;
-	link_wake(&a->base);
+	wire_wake(a);
 	a->ping_timer = timer_start(a->callback->g->loop, DIALECT_PING_MS, ping_later, a);
 }
 
@@ -279,6 +326,8 @@ static void no_hello(void *ctx)
 	link_close(&a->base);
 }
 
+static void on_record(struct tls_borrowed *tls);
+
 static int established(struct callback *cb, struct lws *wsi, struct agent_link *a)
 {
 	char id_buf[128];
@@ -295,6 +344,8 @@ static int established(struct callback *cb, struct lws *wsi, struct agent_link *
 	if (!strcmp(lws_get_protocol(wsi)->name, DIALECT_PROTOCOL))
 		return dialect_established(a);
 	a->hello_timer = timer_start(cb->g->loop, CALLBACK_HELLO_MS, no_hello, a);
+	if (lws_get_ssl(wsi))
+		tls_borrow(&a->tls, lws_get_ssl(wsi), lws_get_socket_fd(wsi), on_record);
 	return 0;
 }
 
@@ -361,29 +412,114 @@ static int write_message(struct agent_link *a, const struct frame_out *f)
 	return lws_write(a->wsi, out, n, LWS_WRITE_BINARY) < (int)n ? -1 : 0;
 }
 
-static int writeable(struct agent_link *a)
+/* More would only wait behind the kernel's queue. */
+static bool choked(const struct agent_link *a)
+{
+	return a->tls.ssl ? lws_partial_buffered(a->wsi) || a->tls.owed.len : lws_send_pipe_choked(a->wsi);
+}
+
+static int write_messages(struct agent_link *a)
 {
 	struct frame_out f;
 
-	if (a->closing)
-		return 0;
-	if (a->dialect)
-		return dialect_writeable(a);
-	if (a->last_words.len) {
-		f = (struct frame_out){ .head = buf_head(&a->last_words), .head_len = a->last_words.len };
-		write_message(a, &f);
-		return -1;
-	}
 	for (int i = 0; i < WRITES_PER_ROUND && a->base.tunnel; i++) {
 		if (!tunnel_next_frame(a->base.tunnel, &f))
 			return 0;
 		if (write_message(a, &f) < 0)
 			return -1;
-		if (lws_send_pipe_choked(a->wsi))
-			break;
+		if (choked(a)) {
+			await_room(a);
+			return 0;
+		}
 	}
-	lws_callback_on_writable(a->wsi);
+	a->woken = true;
 	return 0;
+}
+
+static int say_last_words(struct agent_link *a)
+{
+	struct frame_out f = { .head = buf_head(&a->last_words), .head_len = a->last_words.len };
+
+	write_message(a, &f);
+	return -1;
+}
+
+static int write_now(struct agent_link *a)
+{
+	int rc = 0;
+
+	if (a->closing)
+		return 0;
+	if (a->last_words.len)
+		return say_last_words(a);
+	if (tls_send_gathered(&a->tls)) { /* what was left of the last time */
+		tls_gather(&a->tls);
+		rc = write_messages(a);
+	}
+	if (!tls_send_gathered(&a->tls))
+		await_room(a);
+	return rc;
+}
+
+static int writeable(struct agent_link *a)
+{
+	int rc;
+
+	a->awaits_room = false;
+	if (a->dialect)
+		return a->closing ? 0 : dialect_writeable(a);
+	rc = write_now(a);
+	if (rc == 0 && a->woken)
+		turn_later(a);
+	return rc;
+}
+
+/* ---- once more in this round ------------------------------------------------------------------------- */
+
+static void on_record(struct tls_borrowed *tls)
+{
+	struct agent_link *a = (struct agent_link *)((char *)tls - offsetof(struct agent_link, tls));
+
+	if (a->callback->turn != a)
+		turn_later(a);
+}
+
+/* libwebsockets reads one record when its socket is readable: tell it that it still is. False: the link is gone. */
+static bool read_records(struct callback *cb, struct agent_link *a)
+{
+	struct lws_pollfd readable = { .fd = lws_get_socket_fd(a->wsi), .events = LWS_POLLIN };
+
+	for (int i = 0; i < RECORDS_PER_ROUND && !a->closing && tls_holds_records(&a->tls); i++) {
+		readable.revents = LWS_POLLIN;
+		lws_service_fd(cb->context, &readable);
+		if (!cb->turn)
+			return false;
+	}
+	if (!a->closing && tls_holds_records(&a->tls))
+		turn_later(a);
+	return true;
+}
+
+static void turns(void *ctx)
+{
+	struct callback *cb = ctx;
+	struct agent_link *a;
+	int n;
+
+	cb->turn_deferred = false;
+	DL_COUNT(cb->busy, a, n);
+	for (; n > 0 && cb->busy; n--) {
+		a = cb->turn = cb->busy;
+		no_turn(a);
+		if (read_records(cb, a) && a->woken) {
+			a->woken = false;
+			if (write_now(a) < 0)
+				link_close(&a->base);
+			else if (a->woken)
+				turn_later(a); /* others first */
+		}
+	}
+	cb->turn = NULL;
 }
 
 static void closed(struct agent_link *a)
@@ -391,6 +527,10 @@ static void closed(struct agent_link *a)
 	if (!a->callback)
 		return;
 	a->closing = true;
+	no_turn(a);
+	tls_return(&a->tls);
+	if (a->callback->turn == a)
+		a->callback->turn = NULL;
 	timer_cancel(&a->hello_timer);
 	timer_cancel(&a->ping_timer);
 	if (a->wire)
@@ -419,6 +559,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	struct agent_link *a = user;
 
 	switch (reason) {
+	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+		tls_tune_for_agents(user);
+		return 0;
 	case LWS_CALLBACK_HTTP:
 		return on_http(wsi);
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
@@ -503,6 +646,7 @@ struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert
 	admission_init(&cb->calls, (uint64_t)g->config->agent_rate, CALLS_AT_ONCE);
 	cb->out = xmalloc(LWS_PRE + FRAME_HANDSHAKE_MAX);
 	lws_set_log_level(LLL_ERR, lws_log);
+	lws_set_allocator(link_memory);
 	cb->context = lws_create_context(&info);
 	if (!cb->context) {
 		close(listen_fd);
@@ -533,7 +677,7 @@ void callback_free(struct callback *cb)
 	if (cb->context)
 		lws_context_destroy(cb->context);
 	/* On a foreign loop it is gone only after its handles have closed; until then it calls back. */
-	for (int i = 0; cb->context && i < CLOSE_ROUNDS; i++)
+	for (int i = 0; (cb->context || cb->turn_deferred) && i < CLOSE_ROUNDS; i++)
 		uv_run(cb->g->loop, UV_RUN_NOWAIT);
 	if (cb->context)
 		lws_context_destroy(cb->context); /* the second call frees what the first has taken apart */

@@ -6,11 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "base/mem.h"
-
-/* One read(2) fetches several records: a record is at most 16 KiB of payload. */
-#define TLS_READ_BUFFER (64 * 1024)
-/* The shorter key first: as safe for all we know, and a third faster. */
-#define TLS_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#include "tls_policy.h"
 
 struct tls {
 	SSL_CTX *ctx; /* ours */

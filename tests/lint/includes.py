@@ -43,7 +43,7 @@ CONFINED = {
     "llhttp.h": ["src/net/http1.c"],
     "tunnel.pb-c.h": ["agent-proto/control.c"],
     "sqlite3.h": ["gateway/state/store_sqlite.c"],
-    "openssl/": ["src/base/token.c", "src/net/tls.c", "src/net/conn_tls.c", "gateway/auth/sign.c"],
+    "openssl/": ["src/base/token.c", "src/net/tls.c", "src/net/tls_borrowed.c", "src/net/conn_tls.c", "gateway/auth/sign.c"],
     "jansson.h": ["agent-proto/dialect.c", "gateway/", "src/agent/", "src/ctl/", "src/emulator/"],
     "uv.h": ["gateway/", "src/agent/", "src/ctl/", "src/emulator/", "src/net/", "include/net/"],
 }
