@@ -45,30 +45,47 @@ size_t frame_head(uint8_t out[FRAME_HEAD_MAX], enum frame_type type, uint32_t st
 	return (size_t)(p - out);
 }
 
+static bool known(enum frame_type type)
+{
+	return type >= FRAME_DATA && type <= FRAME_CONTROL;
+}
+
+/* The numbers of a frame whose type is known, and where its body begins. */
+static bool numbers_get(const uint8_t *p, const uint8_t *end, struct frame *f)
+{
+	uint64_t stream = 0;
+
+	if (f->type != FRAME_CONTROL &&
+	    (!varint_get(&p, end, UINT32_MAX, &stream) ||
+	     !varint_get(&p, end, f->type == FRAME_RESET ? UINT32_MAX : OFFSET_MAX, &f->a) ||
+	     (f->type == FRAME_ACK && !varint_get(&p, end, OFFSET_MAX, &f->b)) ||
+	     (f->type == FRAME_FIN && p < end &&
+	      (!varint_get(&p, end, STREAM_CHECK | UINT32_MAX, &f->b) || f->b < STREAM_CHECK))))
+		return false;
+	f->stream = (uint32_t)stream;
+	f->body = p;
+	f->body_len = (size_t)(end - p);
+	return true;
+}
+
+bool frame_peek(const uint8_t *p, size_t n, struct frame *ret)
+{
+	*ret = (struct frame){ .type = n ? p[0] : 0 };
+	return known(ret->type) && numbers_get(p + 1, p + n, ret);
+}
+
 int frame_decode(const uint8_t *p, size_t n, struct frame *ret, struct err *err)
 {
-	const uint8_t *end = p + n;
-	struct frame f = { 0 };
-	uint64_t stream;
+	struct frame f = { .type = n ? p[0] : 0 };
 
 	if (n == 0)
 		return err_set(err, ERR_INVALID, "empty frame");
-	f.type = *p++;
 	if (n > (f.type == FRAME_CONTROL ? FRAME_HANDSHAKE_MAX : FRAME_MAX))
 		return err_set(err, ERR_LIMIT, "frame of %zu bytes", n);
-	if (f.type < FRAME_DATA || f.type > FRAME_CONTROL)
+	if (!known(f.type))
 		return err_set(err, ERR_INVALID, "unknown frame type %d", (int)f.type);
-	if (f.type != FRAME_CONTROL) {
-		if (!varint_get(&p, end, UINT32_MAX, &stream) ||
-		    !varint_get(&p, end, f.type == FRAME_RESET ? UINT32_MAX : OFFSET_MAX, &f.a) ||
-		    (f.type == FRAME_ACK && !varint_get(&p, end, OFFSET_MAX, &f.b)) ||
-		    (f.type == FRAME_FIN && p < end &&
-		     (!varint_get(&p, end, STREAM_CHECK | UINT32_MAX, &f.b) || f.b < STREAM_CHECK)))
-			return err_set(err, ERR_INVALID, "bad number in a frame of type %d", (int)f.type);
-		f.stream = (uint32_t)stream;
-	}
-	f.body = p;
-	f.body_len = (size_t)(end - p);
+	if (!numbers_get(p + 1, p + n, &f))
+		return err_set(err, ERR_INVALID, "bad number in a frame of type %d", (int)f.type);
 	if ((f.type == FRAME_DATA || f.type == FRAME_CONTROL) != (f.body_len > 0))
 		return err_set(err, ERR_INVALID, "frame of type %d with a body of %zu bytes", (int)f.type,
 			       f.body_len);

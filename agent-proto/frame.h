@@ -3,6 +3,7 @@
 #ifndef AGENT_PROTO_FRAME_H
 #define AGENT_PROTO_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,5 +36,7 @@ size_t frame_head(uint8_t out[FRAME_HEAD_MAX], enum frame_type type, uint32_t st
 /* Refuses unknown types, numbers not in their shortest form or too large, empty or oversized
  * bodies, and trailing bytes. */
 int frame_decode(const uint8_t *p, size_t n, struct frame *ret, struct err *err);
+/* The head, whatever body follows: for who only looks on. False: it makes no sense. */
+bool frame_peek(const uint8_t *p, size_t n, struct frame *ret);
 
 #endif

@@ -93,6 +93,7 @@ static void free_tunnel(void *p)
 	DL_FOREACH_SAFE(t->main_news, news, tmp)
 		free(news);
 	session_free(t->session);
+	free(t->trace);
 	free(t->execution);
 	free(t);
 }
@@ -117,6 +118,7 @@ void tunnel_free(struct tunnel *t)
 		else
 			tunnel_end_exec(t, ch, ch->exited ? NULL : "the container has ended");
 	tunnel_wake_main_waiters(t);
+	tunnel_answer_pings(t, false);
 	timer_cancel(&t->log_retry);
 	uv_timer_stop(t->tick);
 	uv_close((uv_handle_t *)t->tick, free_timer);
@@ -167,15 +169,19 @@ void tunnel_link_lost(struct tunnel *t, struct link *l)
 	t->link = NULL;
 	t->link_lost_ms = clock_mono_ms();
 	session_link_down(t->session);
+	tunnel_answer_pings(t, false);
 	t->observer->agent_lost(t->observer_ctx, t->c);
 }
 
 int tunnel_receive(struct tunnel *t, const uint8_t *frame, size_t n, struct err *err)
 {
 	uint64_t now = clock_mono_ms();
+	bool pong = tunnel_trace_in(t, frame, n);
 
 	if (session_receive(t->session, frame, n, now, err) < 0)
 		return -1;
+	if (pong)
+		tunnel_answer_pings(t, true);
 	tunnel_arm_tick(t, now + TUNNEL_ACK_DELAY_MS);
 	if (t->dirty)
 		tunnel_settle(t);
@@ -184,7 +190,10 @@ int tunnel_receive(struct tunnel *t, const uint8_t *frame, size_t n, struct err 
 
 int tunnel_next_frame(struct tunnel *t, struct frame_out *ret)
 {
-	return session_next_frame(t->session, ret, clock_mono_ms());
+	if (!session_next_frame(t->session, ret, clock_mono_ms()))
+		return 0;
+	tunnel_trace_out(t, ret);
+	return 1;
 }
 
 bool tunnel_is_up(const struct tunnel *t)

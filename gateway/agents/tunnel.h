@@ -134,6 +134,21 @@ struct tunnel_info {
 };
 void tunnel_info(const struct tunnel *t, struct tunnel_info *ret);
 
+/* The last frames, oldest first. */
+struct tunnel_frame {
+	uint64_t ago_ms;
+	bool to_agent;
+	const char *type;               /* DATA, ACK, FIN, RESET; HELLO, WELCOME, PING, PONG, GOAWAY, MIGRATING */
+	uint32_t stream;
+	uint64_t offset, limit;         /* RESET: its code; ACK: delivered, and how far the other side may go */
+	size_t bytes;                   /* of its body */
+};
+void tunnel_trace_each(const struct tunnel *t, void (*fn)(void *ctx, const struct tunnel_frame *f), void *ctx);
+/* Ask the agent whether it lives; fn once: it has answered (tunnel_info: rtt_us), or its link is lost for not having done so
+ * within SESSION_PROBE_MS. False: it has no link. */
+bool tunnel_ping(struct tunnel *t, void (*fn)(void *ctx, bool answered), void *ctx);
+void tunnel_unping(struct tunnel *t, void *ctx);
+
 struct tunnel_process {
 	const char *exec_id;            /* "" for main */
 	bool has_client;                /* somebody takes its output (main's: the log) */

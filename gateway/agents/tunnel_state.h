@@ -4,6 +4,7 @@
  *     tunnel.c          life, links, time            tunnel_process.c   what is asked of processes; their table
  *     tunnel_inbound.c  what the agent says          tunnel_settle.c    what follows: exits recorded and told
  *     tunnel_abandoned.c  processes without a client
+ *     tunnel_trace.c    its last frames; pings
  *     tunnel_restart.c  main run again by its agent  tunnel_adopt.c     a session that the gateway did not have
  *     tunnel_save.c     for the next process image */
 #ifndef AGENTS_TUNNEL_STATE_H
@@ -73,6 +74,8 @@ struct tunnel {
 	size_t n_main_news;
 	int64_t main_started_ns;
 	struct timer *log_retry;
+	struct tunnel_trace *trace;      /* ours; NULL before the first frame */
+	struct ping_waiter *pings;
 };
 
 /* tunnel.c */
@@ -104,6 +107,11 @@ void tunnel_take_exit(struct tunnel *t, struct channel *ch, const struct exit_st
 /* tunnel_settle.c */
 void tunnel_settle(struct tunnel *t);
 void tunnel_end_exec(struct tunnel *t, struct channel *ch, const char *lost); /* and tell its sink */
+
+/* tunnel_trace.c */
+void tunnel_trace_out(struct tunnel *t, const struct frame_out *f);
+bool tunnel_trace_in(struct tunnel *t, const uint8_t *frame, size_t n); /* true: it is a PONG */
+void tunnel_answer_pings(struct tunnel *t, bool answered);
 
 /* tunnel_restart.c */
 void tunnel_take_restart(struct tunnel *t, const struct exit_status *status, uint32_t count);

@@ -1,5 +1,5 @@
-/* admin - what sockerlessctl asks: is the gateway well, which agents are connected, where their streams are, cut one.
- * Never part of Docker's API; the paths have no version. */
+/* admin - what sockerlessctl asks: is the gateway well, which agents are connected, where their streams are, what one said
+ * last, does it live, cut it. Never part of Docker's API; the paths have no version. */
 #include <malloc.h>
 #include <string.h>
 
@@ -48,6 +48,17 @@ void admin_agents(struct request *r)
 	reply_json(r, 200, list);
 }
 
+/* Else it has been answered. */
+static struct container *container_with_agent(struct request *r)
+{
+	struct container *c = request_container(r);
+
+	if (!c || c->tunnel)
+		return c;
+	reply_error(r, ERR_CONFLICT, "container %s has no agent", c->id);
+	return NULL;
+}
+
 struct stream_list {
 	const struct tunnel *tunnel;
 	json_t *rows;
@@ -71,18 +82,70 @@ static void add_stream(void *ctx, const struct stream_info *i)
 
 void admin_streams(struct request *r)
 {
-	struct container *c = request_container(r);
+	struct container *c = container_with_agent(r);
 	struct stream_list list;
 
 	if (!c)
 		return;
-	if (!c->tunnel) {
-		reply_error(r, ERR_CONFLICT, "container %s has no agent", c->id);
-		return;
-	}
 	list = (struct stream_list){ c->tunnel, json_array() };
 	session_each_stream(tunnel_session(c->tunnel), add_stream, &list);
 	reply_json(r, 200, list.rows);
+}
+
+static void add_frame(void *ctx, const struct tunnel_frame *f)
+{
+	json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:I}", "ago_ms", (json_int_t)f->ago_ms, "direction",
+		f->to_agent ? "to agent" : "from agent", "frame", f->type, "stream", (json_int_t)f->stream, "offset",
+		(json_int_t)f->offset, "limit", (json_int_t)f->limit, "bytes", (json_int_t)f->bytes));
+}
+
+void admin_trace(struct request *r)
+{
+	struct container *c = container_with_agent(r);
+	json_t *list;
+
+	if (!c)
+		return;
+	list = json_array();
+	tunnel_trace_each(c->tunnel, add_frame, list);
+	reply_json(r, 200, list);
+}
+
+/* ---- is it there ---------------------------------------------------------------------------------- */
+
+static void forget_ping(struct request *r)
+{
+	struct container *c = containers_by_id(r->g->containers, r->state);
+
+	if (c && c->tunnel)
+		tunnel_unping(c->tunnel, r);
+	free(r->state);
+}
+
+static void pinged(void *ctx, bool answered)
+{
+	struct request *r = ctx;
+	struct container *c = containers_by_id(r->g->containers, r->state);
+	struct tunnel_info i;
+
+	if (!answered || !c || !c->tunnel) {
+		reply_error(r, ERR_UNAVAILABLE, "the agent of container %s does not answer", (const char *)r->state);
+		return;
+	}
+	tunnel_info(c->tunnel, &i);
+	reply_json(r, 200, json_pack("{s:I}", "rtt_us", (json_int_t)i.stats.rtt_us));
+}
+
+void admin_ping(struct request *r)
+{
+	struct container *c = container_with_agent(r);
+
+	if (!c)
+		return;
+	r->state = xstrdup(c->id);
+	r->release = forget_ping;
+	if (!tunnel_ping(c->tunnel, pinged, r))
+		reply_error(r, ERR_CONFLICT, "the agent of container %s is not connected just now", c->id);
 }
 
 /* ---- planned restart ----------------------------------------------------------------------------- */
@@ -127,14 +190,10 @@ void admin_restart(struct request *r)
 
 void admin_cut(struct request *r)
 {
-	struct container *c = request_container(r);
+	struct container *c = container_with_agent(r);
 
 	if (!c)
 		return;
-	if (!c->tunnel) {
-		reply_error(r, ERR_CONFLICT, "container %s has no agent", c->id);
-		return;
-	}
 	if (tunnel_cut(c->tunnel))
 		reply_empty(r, 204);
 	else

@@ -40,7 +40,7 @@ request_handler container_archive, container_export, container_put_archive, cont
 /* exec.c */
 request_handler exec_create, exec_start, exec_inspect, exec_resize;
 /* admin.c */
-request_handler admin_health, admin_agents, admin_streams, admin_cut, admin_restart;
+request_handler admin_health, admin_agents, admin_streams, admin_trace, admin_ping, admin_cut, admin_restart;
 /* metrics.c */
 request_handler metrics_show;
 

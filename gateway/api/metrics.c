@@ -1,7 +1,9 @@
 /* metrics - the tunnels in numbers, as Prometheus reads them: what would have shown each of the faults that
  * tunnels are known for. Sums over all agents; which of them it is, sockerlessctl agents says. */
+#include <dirent.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "agents/registry.h"
 #include "agents/tunnel.h"
@@ -9,6 +11,8 @@
 #include "api/reply.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "gateway.h"
+#include "state/exec.h"
 
 #define METRICS_MAX (64 * 1024)
 
@@ -95,6 +99,32 @@ static void show_now(struct buf *b, const struct sums *s, const struct registry_
 	gauge(b, "oldest_unacked_seconds", "since the stream moved that has waited longest", (double)s->oldest_ms / 1e3);
 }
 
+static size_t open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n > 3 ? n - 3 : 0; /* "." and "..", and the one we looked by */
+}
+
+static void show_process(struct buf *b, const struct gateway *g)
+{
+	struct rlimit limit = { 0 };
+	size_t execs[EXEC_EXITED + 1];
+
+	execs_count(g->execs, execs);
+	family(b, "execs", "gauge", "records of docker exec by their state");
+	buf_printf(b, "sockerless_execs{state=\"created\"} %zu\nsockerless_execs{state=\"started\"} %zu\n"
+		   "sockerless_execs{state=\"exited\"} %zu\n", execs[EXEC_CREATED], execs[EXEC_STARTED], execs[EXEC_EXITED]);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	gauge(b, "descriptors", "open", (double)open_descriptors());
+	gauge(b, "descriptors_max", "that may be open", (double)limit.rlim_cur);
+}
+
 static void show_totals(struct buf *b, const struct sums *s, const struct registry_totals *t)
 {
 	const struct session_stats *all = &s->all;
@@ -136,6 +166,7 @@ void metrics_show(struct request *r)
 	registry_each(r->g->registry, add_tunnel, &s);
 	buf_init(&b, METRICS_MAX);
 	show_now(&b, &s, &totals);
+	show_process(&b, r->g);
 	show_totals(&b, &s, &totals);
 	text = buf_detach(&b, NULL);
 	reply_text(r, 200, text);

@@ -93,6 +93,8 @@ static const struct route {
 	{"GET", "/internal/v1/healthz", admin_health},
 	{"GET", "/internal/v1/agents", admin_agents},
 	{"GET", "/internal/v1/agents/*/streams", admin_streams},
+	{"GET", "/internal/v1/agents/*/trace", admin_trace},
+	{"POST", "/internal/v1/agents/*/ping", admin_ping},
 	{"POST", "/internal/v1/agents/*/cut", admin_cut},
 	{"POST", "/internal/v1/restart", admin_restart},
 	{"GET", "/internal/v1/metrics", metrics_show},

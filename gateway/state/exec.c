@@ -388,6 +388,16 @@ void execs_container_removed(struct execs *t, const char *container_id)
 			forget(e);
 }
 
+void execs_count(const struct execs *t, size_t ret[EXEC_EXITED + 1])
+{
+	const struct entry *x;
+
+	memset(ret, 0, (EXEC_EXITED + 1) * sizeof(*ret));
+	DL_FOREACH(t->open, x)
+		ret[x->exec.state]++;
+	ret[EXEC_EXITED] += t->n_done;
+}
+
 json_t *execs_ids(struct execs *t, const char *container_id)
 {
 	json_t *ids = NULL;

@@ -65,6 +65,8 @@ void exec_emit(const struct exec *e, struct container *c, const char *what);
 /* The container ended or its run is over: every exec of it that still runs has ended (137). */
 void execs_container_ended(struct execs *t, const char *container_id, uint64_t run);
 void execs_container_removed(struct execs *t, const char *container_id);
+/* How many there are in each state. */
+void execs_count(const struct execs *t, size_t ret[EXEC_EXITED + 1]);
 /* IDs of the execs of a container that are not finished, as a JSON array, or JSON null. */
 json_t *execs_ids(struct execs *t, const char *container_id);
 

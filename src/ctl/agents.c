@@ -1,4 +1,5 @@
-/* agents - the tunnels of a gateway, as a table or as JSON; the streams of one; and cutting one.
+/* agents - the tunnels of a gateway, as a table or as JSON; the streams and the last frames of one; its round trip; and
+ * cutting one.
  * GET /internal/v1/agents answers a list of {container, name, execution, state, rtt_us, streams,
  * bytes_in, bytes_out, resumes, peer}. */
 #include "commands.h"
@@ -112,14 +113,33 @@ static const struct column stream_columns[] = {
 	{"PAUSED", "paused_ms", as_ms, true},
 };
 
-static int show_streams(const struct client *c, const char *id, struct err *err)
+static const struct column frame_columns[] = {
+	{"AGO", "ago_ms", as_ms, true},
+	{"DIRECTION", "direction", table_text, false},
+	{"FRAME", "frame", table_text, false},
+	{"STREAM", "stream", table_text, true},
+	{"OFFSET", "offset", table_text, true},
+	{"LIMIT", "limit", table_text, true},
+	{"BYTES", "bytes", table_text, true},
+};
+
+static const struct view {
+	const char *name;
+	const struct column *columns;
+	size_t n;
+} views[] = {
+	{"streams", stream_columns, sizeof(stream_columns) / sizeof(*stream_columns)},
+	{"trace", frame_columns, sizeof(frame_columns) / sizeof(*frame_columns)},
+};
+
+static int show(const struct client *c, const char *id, const struct view *v, struct err *err)
 {
-	AUTO_FREE char *path = xasprintf(AGENTS_PATH "/%s/streams", id);
+	AUTO_FREE char *path = xasprintf(AGENTS_PATH "/%s/%s", id, v->name);
 	json_t *answer;
 
 	if (client_request(c, "GET", path, &answer, err) < 0)
 		return COMMAND_FAILED;
-	table_print(answer, stream_columns, sizeof(stream_columns) / sizeof(*stream_columns));
+	table_print(answer, v->columns, v->n);
 	json_decref(answer);
 	return COMMAND_OK;
 }
@@ -129,14 +149,35 @@ int command_tunnel(const struct client *c, int argc, char **argv, struct err *er
 	AUTO_FREE char *id = NULL, *path = NULL;
 	json_t *answer;
 
-	if (argc != 3 || !*argv[2] || (strcmp(argv[1], "kill") != 0 && strcmp(argv[1], "streams") != 0))
+	if (argc != 3 || !*argv[2])
 		return COMMAND_USAGE;
 	id = client_escape(argv[2]);
-	if (strcmp(argv[1], "streams") == 0)
-		return show_streams(c, id, err);
+	for (size_t i = 0; i < sizeof(views) / sizeof(*views); i++)
+		if (strcmp(argv[1], views[i].name) == 0)
+			return show(c, id, &views[i], err);
+	if (strcmp(argv[1], "kill") != 0)
+		return COMMAND_USAGE;
 	path = xasprintf(AGENTS_PATH "/%s/cut", id);
 	if (client_request(c, "POST", path, &answer, err) < 0)
 		return COMMAND_FAILED;
+	json_decref(answer);
+	return COMMAND_OK;
+}
+
+int command_ping(const struct client *c, int argc, char **argv, struct err *err)
+{
+	AUTO_FREE char *id = NULL, *path = NULL;
+	char rtt[32];
+	json_t *answer;
+
+	if (argc != 2 || !*argv[1])
+		return COMMAND_USAGE;
+	id = client_escape(argv[1]);
+	path = xasprintf(AGENTS_PATH "/%s/ping", id);
+	if (client_request(c, "POST", path, &answer, err) < 0)
+		return COMMAND_FAILED;
+	as_duration(json_object_get(answer, "rtt_us"), rtt, sizeof(rtt));
+	printf("%s answers, round trip %s\n", argv[1], rtt);
 	json_decref(answer);
 	return COMMAND_OK;
 }

@@ -10,6 +10,7 @@ enum { COMMAND_OK = 0, COMMAND_FAILED = 1, COMMAND_USAGE = 2 };
 
 int command_agents(const struct client *c, int argc, char **argv, struct err *err);
 int command_orphans(const struct client *c, int argc, char **argv, struct err *err);
+int command_ping(const struct client *c, int argc, char **argv, struct err *err);
 int command_restart(const struct client *c, int argc, char **argv, struct err *err);
 int command_tunnel(const struct client *c, int argc, char **argv, struct err *err);
 

@@ -13,9 +13,10 @@ static const struct command {
 	{"agents", "agents [--json]", "list the tunnels to agents in running containers", command_agents},
 	{"orphans", "orphans [--json] [--remove JOB [--force]] [--adopt JOB]",
 	 "list the jobs that no container here stands for; remove one, make one a container", command_orphans},
+	{"ping", "ping CONTAINER", "ask an agent whether it lives, and how far away it is", command_ping},
 	{"restart", "restart", "replace the gateway's program and settings; clients and their commands go on", command_restart},
-	{"tunnel", "tunnel kill|streams CONTAINER", "cut one tunnel's connection, the agent resumes; show how far its streams are "
-	 "at both ends", command_tunnel},
+	{"tunnel", "tunnel kill|streams|trace CONTAINER", "cut one tunnel's connection, the agent resumes; show how far its streams "
+	 "are at both ends; its last frames", command_tunnel},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 

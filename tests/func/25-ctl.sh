@@ -56,6 +56,19 @@ stuck() {
 }
 t "tunnel streams: how far they are at both ends, and since when one waits" stuck
 
+# Ours are HELLO, what was said, and the PING; their answers come from the agent.
+traced() {
+	local frames
+	has "$(ctl ping box)" "box answers, round trip "
+	frames=$(ctl tunnel trace box)
+	echo "$frames"
+	grep -qE 'to agent +PING' <<<"$frames"
+	grep -qE '^ *[0-9]+ms +from agent +PONG +0 +0 +0 +[1-9][0-9]*$' <<<"$frames"
+	docker exec box sh -c 'head -c 1234 /dev/zero' >/dev/null
+	ctl tunnel trace box | grep -qE 'from agent +DATA +[0-9]*[13579] +0 +0 +1242$'
+}
+t "ping, and tunnel trace shows the last frames" traced
+
 metric() { ask http://d/internal/v1/metrics | sed -n "s/^sockerless_$1 //p"; }
 measured() {
 	local resent
@@ -63,6 +76,10 @@ measured() {
 	eq 1 "$(metric resumes_total)"
 	eq 1 "$(metric sessions_total)"
 	eq 268435456 "$(metric window_budget_bytes)"
+	eq 0 "$(metric 'execs{state="started"}')"
+	[ "$(metric 'execs{state="exited"}')" -ge 4 ]
+	[ "$(metric descriptors)" -ge 10 ]
+	[ "$(metric descriptors_max)" -gt "$(metric descriptors)" ]
 	resent=$(metric 'stream_bytes_total{direction="out"}')
 	[ "$resent" -ge 4194304 ]
 	! ask http://d/internal/v1/metrics | grep -vE '^(# (HELP|TYPE) sockerless_[a-z_]+ |sockerless_[a-z_]+(\{[a-z]+="[a-z]+"\})? [0-9.e+-]+$)'
@@ -73,6 +90,8 @@ wrong() {
 	refused 'No such container: nosuch' 1 tunnel kill nosuch
 	refused 'has no agent' 1 tunnel kill idle
 	refused 'has no agent' 1 tunnel streams idle
+	refused 'has no agent' 1 tunnel trace idle
+	refused 'has no agent' 1 ping idle
 	refused 'usage: sockerlessctl' 2 tunnel
 	refused 'usage: sockerlessctl' 2 agents --nonsense
 	refused 'usage: sockerlessctl' 2 nonsense

@@ -268,3 +268,70 @@ Test(tunnel, a_detached_terminal_never_had_a_client_to_lose)
 	later(40);
 	cr_assert_eq(n_signals, 0);
 }
+
+/* ---- looking on ------------------------------------------------------------------------------------ */
+
+static unsigned frames_seen;
+static char frames_text[4096];
+
+static void see_frame(void *ctx, const struct tunnel_frame *frame)
+{
+	size_t at = strlen(frames_text);
+
+	frames_seen++;
+	snprintf(frames_text + at, sizeof(frames_text) - at, "%c%s %u %llu+%zu;", frame->to_agent ? '>' : '<', frame->type,
+		 frame->stream, (unsigned long long)frame->offset, frame->bytes);
+}
+
+static void see_all(void)
+{
+	frames_seen = 0;
+	frames_text[0] = '\0';
+	tunnel_trace_each(tunnel, see_frame, NULL);
+}
+
+Test(tunnel, its_last_frames_are_known_and_no_more)
+{
+	hello(PROC_RUNNING, 0, 0);
+	see_all();
+	cr_assert_eq(frames_seen, 0);
+	main_ends();
+	talk();
+	see_all();
+	cr_assert(strstr(frames_text, ">WELCOME 0 0+"), "%s", frames_text);
+	cr_assert(strstr(frames_text, "<DATA 3 0+17;"), "%s", frames_text);
+	cr_assert(strstr(frames_text, "<FIN 3 17+0;"), "%s", frames_text);
+	for (int i = 0; i < 40; i++) {
+		exec_with_client(false, false);
+		see_all();
+	}
+	cr_assert_eq(frames_seen, 32);
+	cr_assert_not(strstr(frames_text, "WELCOME"));
+}
+
+static unsigned pings_answered, pings_lost;
+
+static void pinged(void *ctx, bool answered)
+{
+	if (answered)
+		pings_answered++;
+	else
+		pings_lost++;
+}
+
+Test(tunnel, a_ping_is_answered_or_told_lost_with_the_link)
+{
+	int other;
+
+	hello(PROC_RUNNING, 0, 0);
+	talk();
+	cr_assert(tunnel_ping(tunnel, pinged, NULL));
+	cr_assert(tunnel_ping(tunnel, pinged, &other));
+	tunnel_unping(tunnel, &other);
+	talk();
+	cr_assert(pings_answered == 1 && pings_lost == 0);
+	cr_assert(tunnel_ping(tunnel, pinged, NULL));
+	tunnel_cut(tunnel);
+	cr_assert(pings_answered == 1 && pings_lost == 1);
+	cr_assert_not(tunnel_ping(tunnel, pinged, NULL));
+}
