@@ -3,6 +3,7 @@
  * later nothing is adopted unasked: a job without a record may be one whose removal failed. */
 #include <string.h>
 
+#include "agents/registry.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -175,6 +176,7 @@ static void look_closer(struct lifecycle *l, struct container *c)
 static void forget_foreign(struct gateway *g, struct container *c)
 {
 	log_info("another backend has removed its container", "container=%.12s name=%s", c->id, c->name);
+	registry_drop(g->registry, c);
 	execs_container_removed(g->execs, c->id);
 	container_remove(c);
 }
