@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#include "api/container_mounts.h"
 #include "api/reply.h"
 #include "base/mem.h"
+#include "cloud/lifecycle.h"
 #include "image/archive_folder.h"
 #include "image/worker.h"
 #include "net/defer.h"
@@ -51,18 +51,17 @@ static void release(struct request *r)
 	free(p);
 }
 
+static void nothing(void *ctx, const struct err *err)
+{
+}
+
 static void fail(struct packing *p, const struct err *err)
 {
-	struct gateway *g = p->r->g;
-	struct container *c = containers_by_id(g->containers, p->id);
-	json_t *mounts = c ? json_incref(c->mounts) : NULL;
+	struct container *c = containers_by_id(p->r->g->containers, p->id);
+	const struct lifecycle_removal how = {.force = true, .volumes = true}; /* somebody else may have started it */
 
-	if (c) {
-		pending_files_forget(g->pending_files, c->id);
-		container_remove(c);
-		container_mounts_undo(g, mounts);
-	}
-	json_decref(mounts);
+	if (c)
+		lifecycle_forget(lifecycle_remove(p->r->g->lifecycle, c, how, nothing, NULL, NULL));
 	reply_err(p->r, err);
 }
 
