@@ -334,7 +334,7 @@ void container_resize(struct request *r)
 void container_delete(struct request *r)
 {
 	struct container *c = request_container(r);
-	struct lifecycle_wait *removal;
+	struct lifecycle_removal how = {.force = request_flag(r, "force"), .volumes = request_flag(r, "v")};
 	struct err err;
 
 	if (!c)
@@ -344,10 +344,7 @@ void container_delete(struct request *r)
 		return;
 	}
 	waiting_new(r);
-	removal = lifecycle_remove(r->g->lifecycle, c, request_flag(r, "force"), done, r, &err);
-	if (removal) /* a refused one asks for nothing */
-		c->remove_volumes = c->remove_volumes || request_flag(r, "v");
-	await(r, removal, &err);
+	await(r, lifecycle_remove(r->g->lifecycle, c, how, done, r, &err), &err);
 }
 
 static void prune_next(struct request *r);
@@ -371,7 +368,7 @@ static void prune_next(struct request *r)
 	while (w->next < w->doomed.n) {
 		struct container *c = containers_by_id(r->g->containers, w->doomed.v[w->next++]);
 
-		w->operation = c ? lifecycle_remove(r->g->lifecycle, c, false, pruned, r, NULL) : NULL;
+		w->operation = c ? lifecycle_remove(r->g->lifecycle, c, (struct lifecycle_removal){0}, pruned, r, NULL) : NULL;
 		if (w->operation)
 			return;
 	}

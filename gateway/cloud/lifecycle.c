@@ -363,36 +363,17 @@ void lifecycle_policy_changed(struct lifecycle *l, struct container *c)
 		end_restart(l, c);
 }
 
-struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, bool force, lifecycle_cb *cb,
-					void *ctx, struct err *err)
-{
-	struct slot *s;
-
-	if (!force && refuse_removing(c, err) < 0)
-		return NULL;
-	if (!force && container_is_running(c)) {
-		err_set(err, ERR_CONFLICT, "You cannot remove a %s container %s. %s the container before attempting "
-			"removal or force remove", container_state_name(c), c->id,
-			c->paused ? "Unpause and then stop" : "Stop");
-		return NULL;
-	}
-	s = slot_get(l, c->id);
-	if (!s->removal && removal_begin(s, c, force, err) < 0) {
-		slot_release(s);
-		return NULL;
-	}
-	return waits_add(l, removal_waits(s->removal), cb, ctx);
-}
-
-/* restart = stop, then start; the callers' interest moves from one to the other. */
-struct restart {
+/* Two operations: restart is stop, then start, and a removal may wait for a start. The callers' interest moves from one to
+ * the other. */
+struct sequence {
 	struct lifecycle *l;
 	char id[ID_HEX_MAX];
+	struct lifecycle_removal removal;
 	struct lifecycle_wait *wait;    /* on the operation in progress */
 	struct lifecycle_wait *callers;
 };
 
-static void restart_end(struct restart *r, const struct err *err)
+static void sequence_end(struct sequence *r, const struct err *err)
 {
 	waits_finish(&r->callers, err);
 	free(r);
@@ -400,22 +381,22 @@ static void restart_end(struct restart *r, const struct err *err)
 
 static void restart_started(void *ctx, const struct err *err)
 {
-	struct restart *r = ctx;
+	struct sequence *r = ctx;
 	struct container *c = containers_by_id(r->l->g->containers, r->id);
 
 	if (!err && c)
 		container_emit(c, "restart");
-	restart_end(r, err);
+	sequence_end(r, err);
 }
 
 static void restart_stopped(void *ctx, const struct err *stop_err)
 {
-	struct restart *r = ctx;
+	struct sequence *r = ctx;
 	struct container *c = containers_by_id(r->l->g->containers, r->id);
 	struct err err = { 0 };
 
 	if (stop_err) {
-		restart_end(r, stop_err);
+		sequence_end(r, stop_err);
 		return;
 	}
 	if (!c)
@@ -423,13 +404,13 @@ static void restart_stopped(void *ctx, const struct err *stop_err)
 	else
 		r->wait = lifecycle_start(r->l, c, restart_started, r, &err);
 	if (err.kind)
-		restart_end(r, &err);
+		sequence_end(r, &err);
 }
 
 struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *c, int signal, int timeout_s,
 					 lifecycle_cb *cb, void *ctx, struct err *err)
 {
-	struct restart *r = xcalloc(1, sizeof(*r));
+	struct sequence *r = xcalloc(1, sizeof(*r));
 
 	r->l = l;
 	snprintf(r->id, sizeof(r->id), "%s", c->id);
@@ -442,6 +423,64 @@ struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *
 		return NULL;
 	}
 	return waits_add(l, &r->callers, cb, ctx);
+}
+
+static void start_is_over(void *ctx, const struct err *start_err);
+
+static struct lifecycle_wait *remove_when_started(struct slot *s, struct lifecycle_removal how, lifecycle_cb *cb, void *ctx)
+{
+	struct sequence *r = xcalloc(1, sizeof(*r));
+
+	r->l = s->l;
+	r->removal = how;
+	snprintf(r->id, sizeof(r->id), "%s", s->id);
+	r->wait = waits_add(s->l, start_waits(s->start), start_is_over, r);
+	return waits_add(s->l, &r->callers, cb, ctx);
+}
+
+struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, struct lifecycle_removal how, lifecycle_cb *cb,
+					void *ctx, struct err *err)
+{
+	struct slot *s = slot_find(l, c->id);
+
+	if (!how.force && refuse_removing(c, err) < 0)
+		return NULL;
+	if (!how.force && container_is_running(c)) {
+		err_set(err, ERR_CONFLICT, "You cannot remove a %s container %s. %s the container before attempting "
+			"removal or force remove", container_state_name(c), c->id,
+			c->paused ? "Unpause and then stop" : "Stop");
+		return NULL;
+	}
+	if (!how.force && s && s->start && !s->removal)
+		return remove_when_started(s, how, cb, ctx);
+	s = slot_get(l, c->id);
+	if (!s->removal && removal_begin(s, c, how.force, err) < 0) {
+		slot_release(s);
+		return NULL;
+	}
+	if (how.volumes)
+		removal_take_volumes(s->removal);
+	return waits_add(l, removal_waits(s->removal), cb, ctx);
+}
+
+static void start_removed(void *ctx, const struct err *err)
+{
+	sequence_end(ctx, err);
+}
+
+/* As in dockerd, which waits for the lock that the start holds. */
+static void start_is_over(void *ctx, const struct err *start_err)
+{
+	struct sequence *r = ctx;
+	struct container *c = containers_by_id(r->l->g->containers, r->id);
+	struct err err = { 0 };
+
+	if (!c)
+		err_set(&err, ERR_NOT_FOUND, "No such container: %s", r->id);
+	else
+		r->wait = lifecycle_remove(r->l, c, r->removal, start_removed, r, &err);
+	if (err.kind)
+		sequence_end(r, &err);
 }
 
 /* What this machine gave to a run goes back. */

@@ -35,7 +35,10 @@ struct lifecycle_wait *lifecycle_start(struct lifecycle *l, struct container *c,
 /* timeout_s -1: wait for ever before SIGKILL. signal 0: the container's StopSignal. Ends when exited. */
 struct lifecycle_wait *lifecycle_stop(struct lifecycle *l, struct container *c, int signal, int timeout_s, lifecycle_cb *cb, void *ctx, struct err *err);
 struct lifecycle_wait *lifecycle_restart(struct lifecycle *l, struct container *c, int signal, int timeout_s, lifecycle_cb *cb, void *ctx, struct err *err);
-struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, bool force, lifecycle_cb *cb, void *ctx, struct err *err);
+/* volumes: those that nobody named go along, as they do with --rm. Without force it waits for a start under way, and is then
+ * refused if that went well. */
+struct lifecycle_removal { bool force, volumes; };
+struct lifecycle_wait *lifecycle_remove(struct lifecycle *l, struct container *c, struct lifecycle_removal how, lifecycle_cb *cb, void *ctx, struct err *err);
 /* ERR_CONFLICT if it is paused already or cannot be; unpausing what is not paused is ERR_SYSTEM, as in dockerd. */
 struct lifecycle_wait *lifecycle_pause(struct lifecycle *l, struct container *c, bool pause, lifecycle_cb *cb, void *ctx, struct err *err);
 void lifecycle_forget(struct lifecycle_wait *w); /* NULL is fine */

@@ -78,6 +78,7 @@ void cancel_execution(struct slot *s, struct container *c);
 /* remove.c */
 int removal_begin(struct slot *s, struct container *c, bool force, struct err *err);
 struct lifecycle_wait **removal_waits(struct removal *r);
+void removal_take_volumes(struct removal *r);                   /* those that nobody named */
 void removal_agent_left(struct removal *r);
 void removal_end(struct removal *r, const struct err *err);
 void removal_automatic(struct slot *s, struct container *c);   /* --rm */

@@ -28,12 +28,17 @@ struct removal {
 	struct container_waiter *exit;
 	struct cloud_call *call;
 	struct lifecycle_wait *waits;
-	bool agent_awaited;
+	bool agent_awaited, with_volumes;
 };
 
 struct lifecycle_wait **removal_waits(struct removal *r)
 {
 	return &r->waits;
+}
+
+void removal_take_volumes(struct removal *r)
+{
+	r->with_volumes = true;
 }
 
 void removal_end(struct removal *r, const struct err *err)
@@ -90,7 +95,7 @@ static void forget(struct removal *r)
 	if (s->stop)
 		stop_end_soon(s->stop);
 	if (c) {
-		json_t *mounts = c->remove_volumes || c->auto_remove ? json_incref(c->mounts) : NULL;
+		json_t *mounts = r->with_volumes || c->auto_remove ? json_incref(c->mounts) : NULL;
 
 		ports_close(s->l->g->ports, c);
 		registry_drop(s->l->g->registry, c);

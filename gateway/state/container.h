@@ -67,7 +67,6 @@ struct container {
 				     * shares (cloud/shared_task.h); 0: no */
 
 	/* Not stored. */
-	bool remove_volumes;        /* docker rm -v */
 	uint64_t version;           /* of the stored document */
 	struct log *log;            /* ours; opened on first use by container_log */
 	struct tunnel *tunnel;      /* borrowed; agents/registry sets and clears it */

@@ -50,6 +50,18 @@ t "rm -f while the job is made" removals '{"operationLatencyMs": 500, "startLate
 t "rm -f while the execution starts" removals '{"operationLatencyMs": 0, "startLatencyMs": 700}'
 t "rm -f when jobs cannot be found yet" removals '{"operationLatencyMs": 0, "startLatencyMs": 100, "notFoundMs": 500}'
 
+# As in dockerd, which lets it wait for the start and then refuses.
+unforced() { # knobs
+	knobs "$1"
+	local text
+	text=$(race 12 60 DELETE 'ID?v=1')
+	eq "$(sed -n 's/^starts:.* \([0-9]*\) 204[^;]*;.*/\1/p' <<<"$text")" "$(sed -n 's/.*;.* \([0-9]*\) 409$/\1/p' <<<"$text")" "$text"
+	all_gone
+}
+t "rm while the job is made" unforced '{"operationLatencyMs": 500, "startLatencyMs": 0}'
+t "rm while the execution starts" unforced '{"operationLatencyMs": 0, "startLatencyMs": 700}'
+t "rm while the agent is on its way" unforced '{"operationLatencyMs": 0, "startLatencyMs": 0}'
+
 slow_answers() {
 	knobs '{"operationLatencyMs": 0, "startLatencyMs": 0, "notFoundMs": 0, "errors": [{"method": "POST", "path": "jobs", "stallMs": 400, "count": 40}]}'
 	race 20 40 DELETE 'ID?force=1'
