@@ -2,14 +2,17 @@
 the same line: an echo, a transfer; of a transfer without loss also not more than the largest window per round trip.
 
 The line is wire.c between the container's network namespace and ours: two TUN devices that carry the agent's link.
-It is laid once the agent has called, as if it had moved away. Its seed is printed: WIRE_SEED=n for the same losses."""
+It is laid once the agent has called; then the agent is told that it has been moved, and calls again from there. The
+seed of the losses is printed: WIRE_SEED=n for the same again."""
 import functools
 import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import engines
 from figure import SMOKE, Figure, NotMeasured, Step, at_least, client, floor, program, size
@@ -47,18 +50,34 @@ class Wire:
 
     def __init__(self, engine, ms, loss):
         Wire.count += 1
-        box = engine.docker("inspect", "-f", "{{.Id}}", "box")
         self.pid, self.here, self.there = engine.agent_pid(), f"wire{Wire.count}", f"far{Wire.count}"
-        self.peer = next(a["peer"] for a in engine.agents() if a["id"] == box).split(":")[0]
-        self.device, self.address = re.search(r" dev (\S+).* src (\S+)", engines.command("ip", "route", "get", self.peer)).groups()
+        self.address, self.peer = engine.address, self.link(engine)["peer"]
+        self.device = re.search(r" dev (\S+)", engines.command("ip", "route", "get", self.peer)).group(1)
         self.process = subprocess.Popen([str(a) for a in (program("wire"), self.pid, self.here, self.there, round(ms * 500),
                                                           round(loss / 2 * 1e4), SEED)], stdout=subprocess.PIPE, text=True)
         if self.process.stdout.readline() != "ready\n":
             raise engines.Failure("the line cannot be laid")
+        try:
+            self.move(engine)
+        except BaseException:
+            self.close()
+            raise
+
+    def move(self, engine):
+        before = self.link(engine)["links"]
         self.inside("sh", "-c", f'for w in r w; do echo "{BUFFERS}" > /proc/sys/net/ipv4/tcp_${{w}}mem; done')
         for run, device in ((engines.command, self.here), (self.inside, self.there)):
             run("ip", "link", "set", device, "txqueuelen", PACKETS, "up")
         self.route(self.here, self.there)
+        for number in (signal.SIGTSTP, signal.SIGCONT):  # as Cloud Run does around a move
+            os.kill(self.pid, number)
+            time.sleep(0.2)
+        engines.until(lambda: self.link(engine)["links"] > before, 10, "the agent has called again")
+
+    @staticmethod
+    def link(engine):
+        box = engine.docker("inspect", "-f", "{{.Id}}", "box")
+        return next(a for a in engine.agents() if a["id"] == box)
 
     def inside(self, *argv):
         return engines.command("nsenter", "-t", self.pid, "-n", *argv)
@@ -69,8 +88,10 @@ class Wire:
 
     def close(self):
         """The link goes on where it was before."""
-        self.route(self.device, "eth0")
-        self.process.terminate()
+        try:
+            self.route(self.device, "eth0")
+        finally:
+            self.process.terminate()
         told = json.loads(self.process.communicate(timeout=10)[0])
         if sum(told["overflowed"]):
             print(f"wire: its queue was full for {sum(told['overflowed'])} packets of {sum(told['carried'])}", file=sys.stderr)
