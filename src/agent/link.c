@@ -408,6 +408,15 @@ static void arm_tick(struct links *l, uint64_t at_ms)
 	uv_timer_start(&l->tick, on_tick, at_ms > now ? at_ms - now : 1, 0);
 }
 
+/* This is asked in every turn of the loop, the kernel for its queue only when something is wrong. */
+static bool is_dead(struct links *l, uint64_t now)
+{
+	struct session *s = l->agent->session;
+	bool well = session_has_answered(s) && session_silent_ms(s, now) <= SESSION_SILENCE_MS;
+
+	return session_link_dead(s, well ? 0 : wslink_kernel_queue(l->current), now);
+}
+
 void links_tick(struct links *l)
 {
 	struct session *s = l->agent->session;
@@ -419,7 +428,7 @@ void links_tick(struct links *l)
 	}
 	if (l->current && !l->up && now - l->opened_ms > LINK_HANDSHAKE_MS)
 		lost(l, "no WELCOME");
-	else if (l->up && session_link_dead(s, wslink_kernel_queue(l->current), now))
+	else if (l->up && is_dead(l, now))
 		lost(l, "silence");
 	else if (l->up && l->renew_at_ms && now >= l->renew_at_ms && !l->pending) {
 		l->renew_at_ms = 0;
