@@ -25,6 +25,7 @@
 #define CAPABILITY "security.capability"
 #define CAPABILITY_MAX 256
 #define RECORDS_MAX (64 * 1024)
+#define NAME_BYTES_MAX (30 * 1024) /* a path and a link of so much fit into the records; no other program reads more */
 #define SENDFILE_MAX (16 * 1024 * 1024)
 
 struct tar_header {
@@ -195,6 +196,8 @@ static int put_header(struct tar_writer *t, const struct entry *e, struct err *e
 	struct buf records;
 	int rc;
 
+	if (strlen(e->name) > NAME_BYTES_MAX || strlen(e->link) > NAME_BYTES_MAX)
+		return err_set(err, ERR_SYSTEM, "lstat %.256s...: file name too long", e->name);
 	buf_init(&records, RECORDS_MAX);
 	if (e->capability_len)
 		record(&records, "SCHILY.xattr." CAPABILITY, e->capability, e->capability_len);

@@ -36,6 +36,23 @@ Test(get, entries_begin_with_the_base_name_that_was_asked_for)
 	lists("/.", "./ ./etc/ ./etc/group ./etc/passwd ");
 }
 
+/* A container can make its folders as deep as it likes. */
+Test(get, a_path_that_no_archive_can_hold_is_refused)
+{
+	char name[201] = "";
+	int top = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	memset(name, 'd', sizeof(name) - 1);
+	cr_assert_eq(chdir("root/dir"), 0);
+	for (int i = 0; i < 330; i++)
+		cr_assert(mkdir(name, 0755) == 0 && chdir(name) == 0);
+	cr_assert_eq(fchdir(top), 0);
+	close(top);
+	cr_assert_eq(TOOL("root", NULL, "a", "get", "/dir"), 1, "%s", said);
+	cr_assert_not_null(strstr(said, "file name too long"), "%s", said);
+	cr_assert_eq(sh("rm -rf root/dir/ddd*"), 0);
+}
+
 Test(get, two_dots_are_words_before_links_are_followed)
 {
 	cr_assert_eq(TOOL("root", NULL, "a", "stat", "/sublink/.."), 0);
