@@ -20,13 +20,24 @@ static void owe(struct session *s, struct stream *st, size_t lent)
 	st->lent = lent;
 }
 
+/* A gateway's sessions are of different containers: none takes more than it leaves to the others, whatever its agent
+ * grants and acknowledges. */
+static bool may_lend(const struct session *s, size_t more)
+{
+	const struct tunnel_budget *b = s->budget;
+
+	if (b->used >= b->limit || more > b->limit - b->used)
+		return false;
+	return s->role == SESSION_AGENT || s->stats.window_bytes + more <= b->limit - b->used - more;
+}
+
 static bool borrow(struct session *s, struct stream *st, size_t window)
 {
 	struct tunnel_budget *b = s->budget;
 	size_t lent = window - st->first_window;
 
 	if (lent > st->lent) {
-		if (b->used >= b->limit || lent - st->lent > b->limit - b->used) {
+		if (!may_lend(s, lent - st->lent)) {
 			b->refused++;
 			return false;
 		}

@@ -13,6 +13,7 @@
 #include "state_fixture.h"
 
 #define JUNK 60000
+#define BUDGET (64 * 1024 * 1024)
 
 static struct config config;
 static struct container *box, *other;
@@ -47,6 +48,7 @@ static void setup(void)
 	struct err err;
 
 	fixture_setup();
+	config.tunnel_memory = BUDGET;
 	f.g.config = &config;
 	f.g.execs = execs_new(&f.g, &err);
 	f.g.registry = registry_new(&f.g);
@@ -212,6 +214,31 @@ Test(hostile, execs_of_another_container)
 		cr_assert_eq(e->pid, 0);
 		registry_drop(f.g.registry, box);
 	}
+}
+
+/* What windows grow by is of one budget for all containers. */
+Test(hostile, room_without_end_for_many_streams)
+{
+	enum { EXECS = 32 };
+	struct proc_row procs[EXECS + 1] = { MAIN };
+	struct stream_row streams[EXECS];
+	struct registry_totals totals;
+	struct err err;
+
+	for (uint32_t i = 0; i < EXECS; i++) {
+		procs[i + 1] = (struct proc_row){ .channel = i + 2, .exec_id = (char *)"ab", .state = PROC_RUNNING };
+		streams[i] = (struct stream_row){ .id = 2 * (i + 2) };
+	}
+	cr_assert_eq(hello(ROWS(procs), ROWS(streams)), 0);
+	take_welcome();
+	for (uint32_t i = 0; i < EXECS; i++) {
+		uint8_t bytes[FRAME_HEAD_MAX];
+
+		cr_assert_eq(tunnel_receive(link_.tunnel, bytes, frame_head(bytes, FRAME_ACK, 2 * (i + 2), 0, 1ull << 60), &err), 0);
+	}
+	registry_totals(f.g.registry, &totals);
+	cr_assert_gt(totals.budget.used, 0);
+	cr_assert_leq(totals.budget.used, BUDGET / 2);
 }
 
 /* ---- control messages ----------------------------------------------------------------------------- */
