@@ -189,11 +189,11 @@ missing() {
 t "every verb says so when the container is missing" missing
 
 events() {
-	local from to
-	from=$(date +%s)
+	local from
+	from=$(date +%s.%N)
 	docker run --rm --name ev busybox sh -c 'exit 3' || true
-	to=$(($(date +%s) + 1))
-	docker events --since "$from" --until "$to" --filter container=ev \
+	until_true 10 eval '! docker inspect ev'
+	docker events --since "$from" --until "$(date +%s.%N)" --filter container=ev \
 		--format '{{.Action}} {{index .Actor.Attributes "exitCode"}}' >"$T/events"
 	eq 'create attach start die destroy' "$(cut -d' ' -f1 "$T/events" | xargs)"
 	has "$(cat "$T/events")" 'die 3'
@@ -203,7 +203,11 @@ t "events tell create, attach, start, die with its code, destroy" events
 attach_gets_all() {
 	docker run -d -i --name at busybox sh -c 'read x; echo "got $x"; sleep 0.2; exit 8'
 	# Docker ends the output, too, when an attached client ends a stdin that others may still use.
-	(echo word; sleep 2) | status 8 docker attach at >"$T/attached"
+	mkfifo "$T/typed"
+	exec 9<>"$T/typed" # it stays open
+	echo word >&9
+	status 8 docker attach at <&9 >"$T/attached"
+	exec 9>&-
 	eq 'got word' "$(cat "$T/attached")"
 	docker rm at
 }

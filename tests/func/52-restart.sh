@@ -6,16 +6,17 @@ engine_start busybox configured
 count() { docker inspect -f '{{.RestartCount}}' "$1"; }
 has_count() { [ "$(count "$1")" -ge "$2" ]; }
 lines() { docker logs "$1" 2>&1 | grep -c "$2"; }
-actions() { # name: what happened to it so far, in order
-	docker events --since 0 --until "$(date +%s.%N)" --filter "container=$1" --filter type=container --format '{{.Action}}' | xargs
+actions() { # name [filters]: what happened to it so far, in order
+	docker events --since 0 --until "$(date +%s.%N)" --filter "container=$1" --filter type=container "${@:2}" --format '{{.Action}}' | xargs
 }
 
 on_failure() {
-	docker run -d --name again --restart on-failure:2 busybox sh -c 'echo "run $$"; sleep 0.2; exit 3'
+	docker run -d --name again --restart on-failure:2 busybox sh -c 'while [ ! -e /go ]; do sleep 0.05; done; echo "run $$"; sleep 0.2; exit 3'
+	docker exec again touch /go # the gateway hears of every run, also where it has to dial first
 	until_true 20 is_state again exited
 	eq 'false false 3 2' "$(docker inspect -f '{{.State.Running}} {{.State.Restarting}} {{.State.ExitCode}} {{.RestartCount}}' again)"
 	eq 3 "$(lines again run)"
-	eq 'create start die start die start die' "$(actions again)"
+	eq 'create start die start die start die' "$(actions again -f event=create -f event=start -f event=die)"
 	docker update --restart no again
 	docker start again
 	eq 0 "$(count again)" 'a start by hand counts afresh'

@@ -291,15 +291,15 @@ t "an agent that stays for the files delays neither start nor rm" again_without_
 events() {
 	work
 	echo x >f
-	docker create --name heard busybox sleep 1000
 	local from
-	from=$(date +%s)
+	from=$(date +%s.%N)
+	docker create --name heard busybox sleep 1000
 	docker cp f heard:/tmp/f
 	docker start heard
 	docker cp f heard:/tmp/f
 	docker cp heard:/tmp/f back
 	docker export heard >/dev/null
-	docker events --since "$from" --until "$(($(date +%s) + 1))" --filter container=heard --format '{{.Action}}' >heard
+	docker events --since "$from" --until "$(date +%s.%N)" --filter container=heard --format '{{.Action}}' >heard
 	eq 'create extract-to-dir start extract-to-dir archive-path export' "$(xargs <heard)"
 	docker rm -f heard
 }

@@ -60,13 +60,16 @@ t "exec -it in a terminal that is typed into meanwhile" in_terminal
 watched() {
 	docker run -d --name seen busybox sh -c \
 		'i=0; while [ ! -e /tmp/end ]; do i=$((i+1)); echo $i; echo e$i >&2; usleep 2000; done; exit 23' >/dev/null
+	local from
+	from=$(date +%s.%N)
 	(trap - ERR; exec "$DOCKER" attach seen) >"$T/attached" 2>"$T/attached2" & local attach=$!
 	docker logs -f seen >"$T/logged" 2>"$T/logged2" & local logs=$!
 	docker logs -f --tail 0 -t seen >"$T/stamped" 2>/dev/null & local stamped=$!
 	docker wait seen >"$T/waited" & local waiting=$!
-	docker events --filter container=seen --format '{{.Action}}' >"$T/events" & local events=$!
+	docker events --since "$from" --filter container=seen --format '{{.Action}}' >"$T/events" & local events=$!
 	docker stats --format '{{.Name}}' seen >"$T/stats" & local stats=$!
 	until_true 10 grep -q '^50$' "$T/logged"
+	until_true 10 test -s "$T/attached" -a -s "$T/attached2" -a -s "$T/stamped"
 	restart
 	docker exec seen true
 	restart

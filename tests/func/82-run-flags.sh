@@ -175,23 +175,31 @@ t "start -a: output and status; without -a: the name" starts_what_exits
 
 attach_flags() {
 	docker run -d -i --name at busybox sh -c 'while read x; do echo "got $x"; echo "err $x" >&2; done; sleep 1000'
-	(sleep 0.3; echo one; sleep 2) | timeout -s KILL 2 "$DOCKER" attach --sig-proxy=false at >"$T/out" 2>"$T/err" || true
+	mkfifo "$T/typed"
+	exec 9<>"$T/typed" # it stays open
+	timeout -s KILL 30 "$DOCKER" attach --sig-proxy=false at <&9 >"$T/out" 2>"$T/err" &
+	echo one >&9
+	until_true 20 test -s "$T/out" -a -s "$T/err"
 	eq 'got one' "$(cat "$T/out")"
 	eq 'err one' "$(cat "$T/err")"
+	kill $!
+	exec 9>&-
 	is_state at running
 	docker rm -f at
 }
 t "attach to a running one: input goes in, the streams stay apart" attach_flags
 
 attach_no_stdin() {
-	docker run -d -i --name an busybox sh -c 'echo one; read x; echo "got $x"; exit 7'
+	docker run -d -i --name an busybox sh -c \
+		'echo one; while sleep 0.1; do echo tick; done & read x; kill $!; echo "got $x"; exit 7'
+	until_true 10 log_has an one
 	(echo unread | timeout -k 1 20 "$DOCKER" attach --no-stdin an >"$T/out" || echo $? >"$T/rc") &
-	sleep 0.7
-	eq '' "$(cat "$T/out")" 'what was before the attach'
-	echo typed | timeout -s KILL 2 "$DOCKER" attach --sig-proxy=false an >/dev/null || true
+	until_true 10 grep -q tick "$T/out"
+	lacks "$(cat "$T/out")" one # that was before the attach
+	echo typed | timeout -s KILL 20 "$DOCKER" attach --sig-proxy=false an >/dev/null || true
 	until_true 10 test -s "$T/rc"
 	eq 7 "$(cat "$T/rc")"
-	eq 'got typed' "$(cat "$T/out")"
+	eq 'got typed' "$(tail -n 1 "$T/out")"
 	docker rm an
 }
 t "attach --no-stdin reads, and writes nothing" attach_no_stdin
@@ -208,7 +216,7 @@ attach_refused() {
 t "attach to nobody, to a stopped one, with bad keys" attach_refused
 
 signalled() { # whether the program gets what the client is sent: yes or no, then the verb
-	local pid rc=0 program='trap "echo got; exit 6" TERM; echo ready; while :; do sleep 0.1; done'
+	local pid rc=0 program='trap "echo got; exit 6" TERM; while :; do echo ready; sleep 0.1; done'
 	if [ "$2" = run ]; then
 		exec "$DOCKER" run --sig-proxy="$1" --name sp busybox sh -c "$program" >"$T/out" 2>/dev/null &
 	else
@@ -216,8 +224,7 @@ signalled() { # whether the program gets what the client is sent: yes or no, the
 		exec "$DOCKER" attach --sig-proxy="$1" sp >"$T/out" 2>/dev/null &
 	fi
 	pid=$!
-	until_true 10 log_has sp ready
-	sleep 0.5 # the client of attach is there
+	until_true 10 grep -q ready "$T/out" # the client is attached
 	kill -TERM $pid
 	if [ "$1" = true ]; then
 		wait $pid || rc=$?
@@ -228,7 +235,7 @@ signalled() { # whether the program gets what the client is sent: yes or no, the
 		sleep 0.5
 		is_state sp running
 		lacks "$(docker logs sp)" got
-		kill -KILL $pid # newer clients stay until the third signal
+		kill -KILL $pid || true # some clients have ended, some stay until the third signal
 		wait $pid || true
 		is_state sp running
 	fi

@@ -230,12 +230,12 @@ engine_facts() {
 t "version, info, system df" engine_facts
 
 happenings() {
-	local from
-	from=$(date +%s)
+	local from to
+	from=$(date +%s.%N) # nothing of the cases before, which may have been in the same second
 	docker run --name ev --label team=ev busybox true
 	docker rename ev ev2
 	docker rm ev2
-	local to=$(($(date +%s) + 1))
+	to=$(date +%s.%N)
 	events() { docker events --since "$from" --until "$to" "$@"; }
 	eq 'create attach start die rename destroy' \
 		"$(events -f type=container -f label=team=ev --format '{{.Action}}' | xargs)"
@@ -248,9 +248,8 @@ happenings() {
 t "events: filters and formats" happenings
 
 follows_events() {
-	timeout -s KILL 20 "$DOCKER" events -f event=start --format '{{.Actor.Attributes.name}}' >"$T/live" &
+	timeout -s KILL 20 "$DOCKER" events --since "$(date +%s.%N)" -f event=start --format '{{.Actor.Attributes.name}}' >"$T/live" &
 	local pid=$!
-	sleep 0.5
 	docker run --name live1 busybox true
 	until_true 10 grep -q live1 "$T/live"
 	kill -KILL $pid

@@ -259,6 +259,9 @@ ports() {
 }
 t "a published port answers" ports
 
+told_all() {
+	compose up -d && compose down -t 1 && [[ " $(jq -r .action "$T/tmp/events" | xargs) " == *" start "*" destroy "* ]]
+}
 watch_events() {
 	project evt <<-'END'
 		services:
@@ -266,12 +269,8 @@ watch_events() {
 	END
 	compose events --json >"$T/tmp/events" &
 	local pid=$!
-	sleep 0.5
-	compose up -d
-	compose down -t 1
-	until_true 10 grep -q '"action":"destroy"' "$T/tmp/events"
+	until_true 60 told_all # the first lives may be over before it listens
 	kill $pid
-	has "$(jq -r .action "$T/tmp/events" | xargs)" 'start'
 	nothing_of evt
 }
 t "events" watch_events
@@ -279,7 +278,7 @@ t "events" watch_events
 the_others() {
 	project rest <<-'END'
 		services:
-		  a: {image: busybox, command: "sh -c 'read line; echo got $$line; exit 3'", stdin_open: true}
+		  a: {image: busybox, command: "sh -c 'trap \"exit 3\" USR1; read line; echo got $$line; while :; do sleep 0.1; done'", stdin_open: true}
 		  b: {image: busybox, command: "sh -c 'exec sleep 1000'", stop_signal: SIGKILL}
 	END
 	has "$(compose version)" 'Docker Compose'
@@ -291,11 +290,25 @@ the_others() {
 	has "$(compose stats --no-stream)" rest-b-1
 	compose scale b=2
 	eq 2 "$(compose ps -q b | wc -l)"
-	compose wait a >"$T/tmp/waited" &
-	local pid=$! rc=0
-	compose attach a >"$T/tmp/attached" < <(echo word; sleep 5) || true
-	has "$(cat "$T/tmp/attached")" 'got word'
-	wait $pid || rc=$?
+	local pid rc pause
+	mkfifo "$T/tmp/typed"
+	exec 9<>"$T/tmp/typed" # it stays open
+	echo word >&9
+	compose attach a >"$T/tmp/attached" <&9 &
+	pid=$!
+	until_true 20 grep -q 'got word' "$T/tmp/attached"
+	compose kill -s USR1 a
+	wait $pid || true
+	exec 9>&-
+	for pause in 0.3 1 3 9; do # one that comes too late has nothing to wait for
+		compose start a
+		compose wait a >"$T/tmp/waited" 2>&1 &
+		pid=$! rc=0
+		sleep $pause
+		compose kill -s USR1 a || true
+		wait $pid || rc=$?
+		[ $rc != 3 ] || break
+	done
 	eq 3 $rc "status of wait: $(cat "$T/tmp/waited")"
 	compose down -t 1
 	nothing_of rest

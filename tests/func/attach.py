@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import os
+import select
 import socket
 import struct
 import sys
@@ -204,7 +205,8 @@ def head_alone():
         s.connect(engine.SOCKET)
         s.sendall((f"POST /v1.41{path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
                    "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n{}").encode())
-        time.sleep(0.05)
+        select.select([s], [], [], engine.TIMEOUT)
+        time.sleep(0.02)  # of the 0.1 s that output waits for the head to be read
         head = s.recv(65536)
         assert head.startswith(b"HTTP/1.1 101") and head.endswith(b"\r\n\r\n"), head
         got = b""

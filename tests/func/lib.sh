@@ -99,6 +99,17 @@ sum() { sha256sum "$@" | cut -c1-64; }
 
 # ---- cases ------------------------------------------------------------------------------------------
 
+containers() { curl -sf -m 20 --unix-socket "$T/docker.sock" 'http://docker/containers/json?all=1' | jq -r '.[].Id'; }
+
+# What a case that failed has left is not the next one's fault; what preparations made stays.
+standing=''
+clean_up() {
+	local id
+	for id in $(containers); do
+		[[ $standing == *"$id"* ]] || "$DOCKER" rm -f "$id"
+	done
+} >/dev/null 2>&1
+
 t() { # title function [arguments]
 	local title=$1 rc=0 from=$EPOCHREALTIME
 	shift
@@ -125,6 +136,7 @@ t() { # title function [arguments]
 		failed=$((failed + 1))
 		echo "not ok $number - $title ($ms ms)"
 		tail -n 40 "$T/case.log" | cut -c1-400 | sed 's/^/# /'
+		clean_up
 		;;
 	esac
 	[ -z "$engine_pid" ] || [ ! -e "$T/engine.pid" ] || engine_pid=$(cat "$T/engine.pid")
@@ -139,7 +151,10 @@ t() { # title function [arguments]
 # Outside a case: what everything after it stands on.
 must() {
 	local out
-	out=$("$@" 2>&1) && return
+	if out=$("$@" 2>&1); then
+		standing+=$(containers)
+		return
+	fi
 	number=$((number + 1)) failed=$((failed + 1))
 	echo "not ok $number - preparation: $*"
 	tail -n 20 <<<"$out" | sed 's/^/# /'

@@ -231,9 +231,8 @@ def client(*argv):
 
 def devcontainer():
     label = "devcontainer.local_folder=/srv/project"
-    events = subprocess.Popen([DOCKER, "events", "--format", "{{json .}}", "--filter", "event=start"],
-                              stdout=subprocess.PIPE)
-    time.sleep(0.5)
+    events = subprocess.Popen([DOCKER, "events", "--since", f"{time.time():.9f}", "--format", "{{json .}}",
+                               "--filter", "event=start"], stdout=subprocess.PIPE)
     assert client("ps", "-q", "-a", "--filter", f"label={label}") == ""
     script = 'echo Container started\ntrap "exit 0" 15\nexec "$@"\nwhile sleep 1 & wait $!; do :; done'
     run = subprocess.Popen([DOCKER, "run", "--sig-proxy=false", "-a", "STDOUT", "-a", "STDERR", "-v",

@@ -232,11 +232,20 @@ def attach_keys():
     engine.remove("ak")
 
 
+def sees(term, typist, seconds=20):
+    """Until what the one types shows at the other: it is attached."""
+    deadline = time.monotonic() + seconds
+    while not term.read(0.2):
+        assert time.monotonic() < deadline, "it sees nothing"
+        typist.type("\r")
+
+
 def attach_two():
     """Two terminals at one program: both see all, one can type, --no-stdin cannot."""
     sh("two")
     a, b, c = Terminal("attach", "two"), Terminal("attach", "two"), Terminal("attach", "--no-stdin", "two")
-    time.sleep(1)
+    for term in (a, b, c):
+        sees(term, a)
     a.type("echo fro'm a'\r")
     for term in (a, b, c):
         term.expect("\nfrom a\r+\n")
