@@ -57,6 +57,7 @@ test=(
 	python3-docker
 	python3-grpcio
 	python3-yaml
+	sqlite3
 	util-linux
 	valgrind
 	xz-utils

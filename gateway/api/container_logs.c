@@ -195,6 +195,7 @@ static void serve(struct logs *l, struct container *c)
 	if (!c->tunnel)
 		log_settle(log); /* what a lost disk had of it: better with a repetition than not at all */
 	l->final = !(l->follow && live);
+	l->q.as_it_is = live && !l->follow;
 	if (!l->final)
 		l->exit_waiter = container_wait(c, WAIT_NOT_RUNNING, ended, l);
 	begin_reply(l, log);

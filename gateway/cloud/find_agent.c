@@ -66,6 +66,8 @@ void slot_hang_up(struct slot *s)
 	timer_cancel(&s->hang_up);
 	cloud_cancel(s->finding);
 	s->finding = NULL;
+	s->hanging_up = true;
 	dial_stop(s->dial);
+	s->hanging_up = false;
 	s->dial = NULL;
 }

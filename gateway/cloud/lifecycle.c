@@ -52,7 +52,7 @@ struct slot *slot_get(struct lifecycle *l, const char *id)
 void slot_release(struct slot *s)
 {
 	if (s->start || s->stop || s->removal || s->freeze || s->again || s->watch || s->dial || s->finding || s->cancel ||
-	    s->hang_up)
+	    s->hang_up || s->hanging_up)
 		return;
 	HASH_DEL(s->l->slots, s);
 	free(s);
@@ -175,6 +175,7 @@ static void stay_is_over(void *p)
 	struct slot *s = p;
 
 	s->hang_up = NULL;
+	log_info("an ended container's agent is no longer kept for its files", "container=%.12s", s->id);
 	slot_hang_up(s);
 	slot_release(s);
 }
@@ -578,6 +579,11 @@ static void on_agent_lost(void *ctx, struct container *c)
 
 	if (l->stopping)
 		return;
+	if (s && s->hanging_up) { /* whoever hangs up knows, and goes on with the slot */
+		if (!container_is_running(c) && c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel))
+			registry_drop(l->g->registry, c);
+		return;
+	}
 	if (c->state == CONTAINER_RUNNING && !(s && s->again)) {
 		watch_begin(slot_get(l, c->id), LOST_LOOK_MS);
 	} else if (c->state != CONTAINER_STARTING && c->tunnel && tunnel_is_idle(c->tunnel)) {

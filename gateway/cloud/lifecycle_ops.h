@@ -33,6 +33,7 @@ struct slot {
 	struct cloud_call *finding; /* its address in the execution's log */
 	struct timer *hang_up;     /* ends the dialling of an agent that stays for an ended container's files */
 	struct cloud_call *cancel; /* executions.cancel under way */
+	bool hanging_up;           /* its link goes down within our own call: the slot stays */
 	UT_hash_handle hh;
 };
 

@@ -25,7 +25,7 @@ struct log_lines {
 	struct log_query q;
 	size_t prefix_len;
 	enum phase phase;
-	uint64_t count_end;          /* COUNTING: the file as it was when it began */
+	uint64_t first_end;          /* the file as it was when it began: the end for COUNTING, and for as_it_is */
 	uint64_t count;              /* COUNTING: entries seen */
 	uint64_t skip;               /* READING: entries that tail leaves out */
 	struct line line[2];         /* stdout, stderr */
@@ -52,7 +52,7 @@ struct log_lines *log_lines_new(struct log *l, const struct log_query *q)
 	c->prefix_len = (q->timestamps ? STAMP_LEN : 0) + (q->details ? strlen(q->details) : 0);
 	c->phase = q->tail >= 0 ? COUNTING : READING;
 	c->cursor->pinned = c->phase == COUNTING;
-	c->count_end = l->size;
+	c->first_end = l->size;
 	return c;
 }
 
@@ -137,7 +137,7 @@ static bool flush_entry(struct log_lines *c, struct entry *ret)
 /* 1: an entry; 0: the end for now; 3: enough for one call; -1: error. */
 static int next_entry(struct log_lines *c, bool final, size_t *budget, struct entry *ret, struct err *err)
 {
-	uint64_t end = c->phase == COUNTING ? c->count_end : c->cursor->log->size;
+	uint64_t end = c->phase == COUNTING || c->q.as_it_is ? c->first_end : c->cursor->log->size;
 	bool flushed = false;
 	int r;
 

@@ -83,6 +83,7 @@ struct log_query {
 	bool want_stdout, want_stderr, timestamps;
 	int64_t since_ns, until_ns;  /* 0 = open; a line's time is that of its first byte */
 	int64_t tail;                /* last so many lines over both streams, before the stream filter; -1 = all */
+	bool as_it_is;               /* what is written later is not shown, as without follow */
 	const char *details;         /* text put before each line ("k=v,k=v " or " "), or NULL; borrowed */
 };
 struct log_lines;

@@ -14,7 +14,7 @@ t "our agent with the predecessor's back end" back_end
 must start pre predecessor sh -c 'echo begun; echo told >&2; exec sleep 100000'
 
 output() {
-	eq 'out' "$(docker exec pre sh -c 'echo out; echo err >&2' 2>err)"
+	eq 'out' "$(docker exec pre sh -c 'echo out; echo err >&2' 2>"$T/err")"
 	eq err "$(cat err)"
 }
 t "exec: stdout and stderr" output

@@ -104,6 +104,20 @@ again_and_again() {
 }
 t "four crashes in a row" again_and_again
 
+# The agent was told to stay longer than the gateway of now is ready to hold its line.
+stays() {
+	[ "$MODE" = forward ] || skip "an agent that calls leaves by itself"
+	docker run -d --name stayed busybox sh -c 'exit 3'
+	until_true 10 is_state stayed exited
+	engine_kill
+	SOCKERLESS_GCR_EXIT_STAY=4s gateway_run
+	docker cp stayed:/bin/true "$T/true"
+	until_true 20 grep -q "no longer kept for its files.*container=$(docker ps -aqf name=stayed)" "$T/engine.log"
+	docker start stayed
+	docker rm -f stayed
+}
+t "an ended container's agent that is kept for its files is left in the end" stays
+
 during_start() {
 	timeout 20 "$DOCKER" run -d --name halfway busybox sleep 1000000 >/dev/null 2>&1 &
 	local client=$!

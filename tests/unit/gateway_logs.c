@@ -718,6 +718,30 @@ Test(logs, tail_zero_follows_what_comes)
 	log_lines_free(c);
 }
 
+Test(logs, without_follow_it_is_the_log_as_it_was)
+{
+	struct log_query q = all();
+	struct log_lines *c;
+	struct buf s, out;
+
+	for (int tail = -1; tail < 2; tail += 2) {
+		begin(boot_a);
+		buf_init(&s, MAX);
+		buf_init(&out, MAX);
+		text(&s, 1, 1 * S, "one\n");
+		append_all(&s);
+		q.tail = tail;
+		q.as_it_is = true;
+		c = log_lines_new(l, &q);
+		text(&s, 1, 2 * S, "two\n");
+		append_all(&s);
+		read_lines_of(c, true, &out);
+		expect_bytes(&out, "1:one\n|", 7);
+		buf_release(&out);
+		log_lines_free(c);
+	}
+}
+
 Test(logs, since_and_until_look_at_a_lines_first_byte)
 {
 	struct log_query q = all();
