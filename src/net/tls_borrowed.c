@@ -2,6 +2,7 @@
  * one that gathers. */
 #include "net/tls_borrowed.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #include "tls_policy.h"
 
 #define GATHER_MAX (128 * 1024)
-#define OWED_MAX (GATHER_MAX + 64 * 1024)
 
 /* Empty between calls; one for all, as all is one thread. */
 static struct {
@@ -35,7 +35,10 @@ static bool push_owed(struct tls_borrowed *b)
 
 	if (sent > 0)
 		buf_consume(&b->owed, (size_t)sent);
-	return !b->owed.len;
+	if (b->owed.len)
+		return false;
+	buf_release(&b->owed);
+	return true;
 }
 
 /* What the kernel does not take is owed. An error shows again at the next read. */
@@ -43,25 +46,28 @@ static void push_gathered(struct tls_borrowed *b)
 {
 	ssize_t sent = gathered.len ? push(b, gathered.bytes, gathered.len) : 0;
 	size_t done = sent > 0 ? (size_t)sent : 0;
+	int rc = buf_append(&b->owed, gathered.bytes + done, gathered.len - done);
 
-	if (done < gathered.len)
-		buf_append(&b->owed, gathered.bytes + done, gathered.len - done);
+	assert(rc == 0); /* nothing is gathered while something is owed */
+	(void) rc;
 	gathered.len = 0;
 }
 
 static int bio_write(BIO *bio, const char *p, int n)
 {
 	struct tls_borrowed *b = BIO_get_data(bio);
+	bool gathers = gathered.whose == b;
 	ssize_t sent;
 
 	BIO_clear_retry_flags(bio);
-	if (gathered.whose == b && (size_t)n <= sizeof(gathered.bytes) && (size_t)n > sizeof(gathered.bytes) - gathered.len)
+	assert(!gathers || (size_t)n <= sizeof(gathered.bytes)); /* one record */
+	if (gathers && (size_t)n > sizeof(gathered.bytes) - gathered.len)
 		push_gathered(b);
 	if (!push_owed(b)) {
 		BIO_set_retry_write(bio);
 		return -1;
 	}
-	if (gathered.whose == b && (size_t)n <= sizeof(gathered.bytes)) {
+	if (gathers) {
 		memcpy(gathered.bytes + gathered.len, p, (size_t)n);
 		gathered.len += (size_t)n;
 		return n;
@@ -111,7 +117,7 @@ void tls_borrow(struct tls_borrowed *b, void *ssl, int fd, void (*on_record)(str
 	if (!bio)
 		abort(); /* out of memory */
 	*b = (struct tls_borrowed){ .ssl = ssl, .fd = fd, .on_record = on_record };
-	buf_init(&b->owed, OWED_MAX);
+	buf_init(&b->owed, GATHER_MAX);
 	BIO_set_data(bio, b);
 	BIO_set_init(bio, 1);
 	SSL_set0_wbio(ssl, bio);
