@@ -61,13 +61,16 @@ void find_agent_if_silent(struct slot *s, struct container *c, uint64_t silent_m
 		s->finding = logging_first(g->cloud, c->job, c->execution, on_address_log, s);
 }
 
+/* The link that goes down tells on_agent_lost, which may hang up and release, too: the slot is still ours then. */
 void slot_hang_up(struct slot *s)
 {
-	timer_cancel(&s->hang_up);
+	if (s->hanging_up)
+		return;
 	cloud_cancel(s->finding);
 	s->finding = NULL;
 	s->hanging_up = true;
 	dial_stop(s->dial);
 	s->hanging_up = false;
 	s->dial = NULL;
+	timer_cancel(&s->hang_up);
 }
