@@ -50,7 +50,7 @@ void files_settled(struct request *r, void (*fn)(struct request *r, struct conta
 
 	if (!c)
 		return;
-	if (c->state != CONTAINER_STARTING) {
+	if (c->state != CONTAINER_STARTING || container_is_running(c)) { /* a successor: running all the while */
 		fn(r, c);
 		return;
 	}

@@ -257,4 +257,24 @@ removed_in_pause() {
 }
 t "rm -f while a successor waits" removed_in_pause
 
+# The first copies are asked for in the pause, the last ones while the execution is made.
+copies() {
+	gateway_only
+	local id i
+	docker run -d --name copied --restart always busybox sh -c 'echo run; sleep 1000'
+	until_true 10 log_has copied run
+	knobs '{"startLatencyMs": 2000}'
+	lose copied
+	id=$(docker inspect -f '{{.Id}}' copied)
+	until_true 30 grep -q "a new execution follows container=${id:0:12} lost=1" "$T/engine.log"
+	for i in {1..16}; do
+		curl -s -m 20 --unix-socket "$T/docker.sock" -o /dev/null -w '%{http_code}\n' "http://d/v1.41/containers/copied/archive?path=/etc/passwd" >>"$T/copies" &
+		sleep 0.1
+	done
+	wait
+	eq 200 "$(sort -u "$T/copies")"
+	docker rm -f copied
+}
+t "files can be had of one whose successor starts" copies
+
 finish
