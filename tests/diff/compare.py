@@ -72,14 +72,30 @@ def differences(ours, theirs, path=""):
     return [] if ours == theirs and kind(ours) == kind(theirs) else [(path, ours, theirs)]
 
 
-class Declared:
-    """One difference that is meant. case and path are shell patterns, values (ours, theirs) or None for any;
-    row names a row of the mapping page."""
+def captured(pattern, value):
+    """What the {}s of the pattern stand for in value, or None if it is another value."""
+    if not isinstance(pattern, str):
+        return () if pattern == value and kind(pattern) == kind(value) else None
+    text = re.escape(pattern).replace(r"\{\}", "(.*)").replace(r"\*", ".*")
+    match = re.fullmatch(text, value, re.S) if isinstance(value, str) else None
+    return match.groups() if match else None
 
-    def __init__(self, row, case, path, values=None):
+
+class Declared:
+    """One difference that is meant. case and path are shell patterns, row names a row of the mapping page.
+    values: (ours, theirs), where in a text * is anything and {} the same on both sides; or a function of both."""
+
+    def __init__(self, row, case, path, values):
         self.row, self.case, self.path, self.values = row, case, path, values
         self.seen = 0
 
     def covers(self, case, path, ours, theirs):
-        return (self.values in (None, (ours, theirs)) and fnmatch.fnmatchcase(case, self.case)
-                and fnmatch.fnmatchcase(path, self.path))
+        if not fnmatch.fnmatchcase(case, self.case) or not fnmatch.fnmatchcase(path, self.path):
+            return False
+        if callable(self.values):
+            try:
+                return bool(self.values(ours, theirs))
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+                return False  # not what it is about
+        mine, yours = captured(self.values[0], ours), captured(self.values[1], theirs)
+        return mine is not None and mine == yours
