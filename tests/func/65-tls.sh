@@ -25,9 +25,10 @@ must authority stranger
 must certificate gateway "IP:$host,IP:127.0.0.1"
 must certificate client DNS:client
 
-# The agent's image carries the CA bundle that the agent trusts, and it alone.
+# The agent's image carries the CA bundle that the agent trusts, and it alone. What runs in images is the plain
+# static agent, also beside sanitized programs.
 agent_image() { # name ca
-	CA_CERTIFICATES=$pki/$2.pem "$project/deploy/agent-image.sh" "$T/agent-$1" "$BUILD/bin/sockerless-agent" &&
+	CA_CERTIFICATES=$pki/$2.pem "$project/deploy/agent-image.sh" "$T/agent-$1" "${BUILD%/san-*}/bin/sockerless-agent" &&
 		skopeo --insecure-policy copy -q --dest-tls-verify=false "oci:$T/agent-$1:latest" \
 			"docker://$registry/sockerless/agent:$1"
 }
