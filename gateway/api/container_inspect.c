@@ -19,7 +19,8 @@
 
 #define SHORT_ID 12
 
-void container_argv(const struct container *c, const char **ret_path, json_t **ret_args)
+/* Docker's Path and Args: argv's first word, and the rest as a new list. */
+static void split_argv(const struct container *c, const char **ret_path, json_t **ret_args)
 {
 	static const char *const keys[] = {"Entrypoint", "Cmd"};
 	json_t *word;
@@ -104,7 +105,7 @@ void container_inspect(struct request *r)
 	if (!c)
 		return;
 	name = xasprintf("/%s", c->name);
-	container_argv(c, &path, &args);
+	split_argv(c, &path, &args);
 	o = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o, "
 		      "s:{s:n, s:s}, s:o, s:o, s:o}",
 		      "Id", c->id, "Created", clock_format(c->created_ns, 0, created), "Path", path, "Args", args,

@@ -19,9 +19,10 @@
 #include "state/image.h"
 #include "state/network.h"
 
-char *container_status(const struct container *c, int64_t now_ns)
+/* "Up 2 seconds (healthy)", "Exited (3) 4 seconds ago", "Created"; caller frees. */
+static char *status_text(const struct container *c, int64_t now_ns)
 {
-	const char *health = container_health(c);
+	const char *health = health_status(c->health);
 	char ago[FORMAT_DURATION_MAX];
 
 	if (c->restarting && c->state != CONTAINER_REMOVING)
@@ -41,11 +42,6 @@ char *container_status(const struct container *c, int64_t now_ns)
 			return xstrdup("Created");
 		return xasprintf("Exited (%d) %s ago", c->exit_code, format_duration(now_ns - c->finished_ns, ago));
 	}
-}
-
-const char *container_health(const struct container *c)
-{
-	return health_status(c->health);
 }
 
 /* What the request asks for, read once. */
@@ -206,7 +202,7 @@ static bool passes(struct request *r, const struct query *q, const struct contai
 		return false;
 	return filters_regexp(f, "id", c->id) && name_passes(f, c) &&
 	       filters_exact(f, "status", container_state_name(c)) && exit_passes(f, c) &&
-	       filters_exact(f, "health", container_health(c)) && ancestor_passes(r, f, c) &&
+	       filters_exact(f, "health", health_status(c->health)) && ancestor_passes(r, f, c) &&
 	       network_passes(r, f, c) && filters_labels(f, "label", json_object_get(c->config, "Labels")) &&
 	       ports_pass(f, c) && volume_passes(f, c) && !q->is_task;
 }
@@ -254,7 +250,7 @@ static json_t *ports_shown(const struct container *c)
 
 json_t *container_row(struct request *r, const struct container *c, bool size)
 {
-	AUTO_FREE char *status = container_status(c, clock_wall_ns()), *name = xasprintf("/%s", c->name);
+	AUTO_FREE char *status = status_text(c, clock_wall_ns()), *name = xasprintf("/%s", c->name);
 	AUTO_FREE char *command = format_command(json_object_get(c->config, "Entrypoint"),
 						 json_object_get(c->config, "Cmd"));
 	json_t *labels = json_object_get(c->config, "Labels");
@@ -269,7 +265,7 @@ json_t *container_row(struct request *r, const struct container *c, bool size)
 	json_object_set_new(o, "Labels", json_is_object(labels) ? json_incref(labels) : json_object());
 	if (size)
 		json_object_set_new(o, "SizeRootFs", json_integer(container_root_size(r, c)));
-	json_object_set_new(o, "Health", json_pack("{s:s, s:i}", "Status", container_health(c), "FailingStreak",
+	json_object_set_new(o, "Health", json_pack("{s:s, s:i}", "Status", health_status(c->health), "FailingStreak",
 			    (int)json_integer_value(json_object_get(c->health, "FailingStreak"))));
 	return version_trim(o, VERSION_CONTAINER_ROW, r->version);
 }

@@ -10,7 +10,7 @@
 
 #define JSON_TYPE "application/json"
 
-int reply_status(enum err_kind kind)
+static int http_status(enum err_kind kind)
 {
 	switch (kind) {
 	case ERR_INVALID:
@@ -78,7 +78,7 @@ void reply_text(struct request *r, int status, const char *text)
 
 void reply_err(struct request *r, const struct err *err)
 {
-	int status = reply_status(err->kind);
+	int status = http_status(err->kind);
 
 	if (status == 304)
 		reply_empty(r, 304);

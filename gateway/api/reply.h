@@ -9,8 +9,6 @@
 #include "api/request.h"
 #include "base/err.h"
 
-int reply_status(enum err_kind kind);
-
 void reply_json(struct request *r, int status, json_t *body); /* body is stolen */
 void reply_empty(struct request *r, int status);              /* 200, 201, 204, 304 without a body */
 void reply_text(struct request *r, int status, const char *text);

@@ -37,7 +37,7 @@ static int make_folder(struct gateway *g, char **ret, struct err *err)
 	return mkdtemp(*ret) ? 0 : err_sys(err, errno, "mkdir %s", *ret);
 }
 
-struct spool *spool_open(struct gateway *g, struct err *err)
+static struct spool *spool_open(struct gateway *g, struct err *err)
 {
 	struct spool *s = xcalloc(1, sizeof(*s));
 
@@ -56,7 +56,7 @@ struct spool *spool_open(struct gateway *g, struct err *err)
 	return NULL;
 }
 
-int spool_write(struct spool *s, const void *p, size_t n, struct err *err)
+static int spool_write(struct spool *s, const void *p, size_t n, struct err *err)
 {
 	s->size += (int64_t)n;
 	if (s->size > SPOOL_MAX)

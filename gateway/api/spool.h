@@ -12,8 +12,6 @@ struct spool {
 	int fd;
 	int64_t size;
 };
-struct spool *spool_open(struct gateway *g, struct err *err);
-int spool_write(struct spool *s, const void *p, size_t n, struct err *err);
 void spool_close(struct spool *s); /* and remove the folder; NULL is fine */
 
 /* The whole body, then done(r, spool) with the spool given away, unless the request was answered (413, 500). */

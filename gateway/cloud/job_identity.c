@@ -17,7 +17,8 @@
 
 /* ---- writing ---------------------------------------------------------------------------------------- */
 
-char *job_identity_member_prefix(const char *id)
+/* The annotations' prefix of a member's record; caller frees. */
+static char *member_prefix(const char *id)
 {
 	return xasprintf(JOB_RECORD_PREFIX "_%.*s", SHORT_ID, id);
 }
@@ -77,7 +78,7 @@ void job_identity_write(struct gateway *g, json_t *job, const struct container *
 	json_object_set_new(annotations, "sockerless_gateway", json_string(g->home_id));
 	write_record(g, annotations, JOB_RECORD_PREFIX, c, budget);
 	for (size_t i = 0; members && members[i]; i++) {
-		AUTO_FREE char *prefix = job_identity_member_prefix(members[i]->id);
+		AUTO_FREE char *prefix = member_prefix(members[i]->id);
 
 		write_record(g, annotations, prefix, members[i], budget);
 	}

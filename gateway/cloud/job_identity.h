@@ -36,7 +36,5 @@ struct job_identity {
 void job_identity_write(struct gateway *g, json_t *job, const struct container *c, struct container *const *members);
 /* False: a job of somebody else's, or one that is being deleted. */
 bool job_identity_read(json_t *job, struct job_identity *ret);
-/* The annotations' prefix of a member's record; caller frees. */
-char *job_identity_member_prefix(const char *id);
 
 #endif

@@ -28,7 +28,7 @@
 
 /* ---- slots ---------------------------------------------------------------------------------------- */
 
-struct slot *slot_find(struct lifecycle *l, const char *id)
+static struct slot *slot_find(struct lifecycle *l, const char *id)
 {
 	struct slot *s;
 

@@ -45,7 +45,6 @@ struct lifecycle {
 };
 
 struct slot *slot_get(struct lifecycle *l, const char *id);    /* made when absent */
-struct slot *slot_find(struct lifecycle *l, const char *id);
 void slot_release(struct slot *s);                             /* freed when nothing goes on */
 struct container *slot_container(const struct slot *s);        /* NULL when it was removed */
 

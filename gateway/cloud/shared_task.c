@@ -35,7 +35,8 @@ static struct container **members_where(struct gateway *g, const struct containe
 	return list;
 }
 
-struct container **shared_task_members(struct gateway *g, const struct container *owner)
+/* Owner's, staged or not; NULL-terminated, caller frees. */
+static struct container **all_members(struct gateway *g, const struct container *owner)
 {
 	return members_where(g, owner, false);
 }
@@ -74,7 +75,7 @@ static int stage(struct gateway *g, struct container *owner, struct container *m
 
 int shared_task_stage(struct lifecycle *l, struct container *owner, struct err *err)
 {
-	struct container **members = shared_task_members(l->g, owner);
+	struct container **members = all_members(l->g, owner);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && members[i]; i++) {
@@ -141,7 +142,7 @@ void shared_task_settle(struct gateway *g, const struct container *ended)
 
 	if (!owner)
 		return;
-	members = shared_task_members(g, owner);
+	members = all_members(g, owner);
 	over = !lives(owner) && members[0];
 	for (size_t i = 0; members[i]; i++)
 		over = over && !lives(members[i]);

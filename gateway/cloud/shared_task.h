@@ -16,8 +16,7 @@ struct container;
 struct gateway;
 struct lifecycle;
 
-/* Owner's members, all of them or those staged for its present run; NULL-terminated, caller frees. */
-struct container **shared_task_members(struct gateway *g, const struct container *owner);
+/* Owner's members that are staged for its present run; NULL-terminated, caller frees. */
 struct container **shared_task_staged(struct gateway *g, const struct container *owner);
 /* NULL with dockerd's sentence (ERR_NOT_FOUND) when it is not there. */
 struct container *shared_task_owner(struct gateway *g, const struct container *member, struct err *err);

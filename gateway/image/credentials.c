@@ -45,7 +45,8 @@ static char *take_text(json_t *o, const char *key)
 	return *s ? xstrdup(s) : NULL;
 }
 
-bool credentials_same_registry(const char *address, const char *host)
+/* "https://index.docker.io/v1/", "quay.io/x" and "quay.io" are all ways to write an address. */
+static bool same_registry(const char *address, const char *host)
 {
 	const char *scheme = strstr(address, "://");
 	AUTO_FREE char *named = NULL;
@@ -59,7 +60,8 @@ bool credentials_same_registry(const char *address, const char *host)
 	       (strcasecmp(named, "index.docker.io") == 0 || strcasecmp(named, "docker.io") == 0);
 }
 
-void credentials_read(json_t *o, struct credentials *ret)
+/* An AuthConfig: a request's, or an entry of the file's "auths". */
+static void read_auth_config(json_t *o, struct credentials *ret)
 {
 	const char *coded = text_at(o, "auth");
 	size_t n;
@@ -89,8 +91,8 @@ void credentials_from_header(const char *header, const char *host, bool only_for
 	AUTO_FREE uint8_t *raw = header && *header ? base64_decode(header, &n) : NULL;
 	json_t *o = raw ? json_loadb((char *)raw, n, 0, NULL) : NULL;
 
-	if (json_is_object(o) && (!only_for_host || credentials_same_registry(text_at(o, "serveraddress"), host)))
-		credentials_read(o, ret);
+	if (json_is_object(o) && (!only_for_host || same_registry(text_at(o, "serveraddress"), host)))
+		read_auth_config(o, ret);
 	json_decref(o);
 }
 
@@ -128,15 +130,15 @@ void credentials_from_file(const char *host, struct credentials *ret, char **ret
 
 	*ret_helper = NULL;
 	json_object_foreach(json_object_get(root, "credHelpers"), key, entry)
-		if (credentials_same_registry(key, host))
+		if (same_registry(key, host))
 			helper = json_string_value(entry);
 	if (!helper)
 		helper = json_string_value(json_object_get(root, "credsStore"));
 	if (!is_helper_name(helper))
 		helper = NULL;
 	json_object_foreach(json_object_get(root, "auths"), key, entry)
-		if (!credentials_given(ret) && credentials_same_registry(key, host))
-			credentials_read(entry, ret);
+		if (!credentials_given(ret) && same_registry(key, host))
+			read_auth_config(entry, ret);
 	if (!credentials_given(ret) && helper)
 		*ret_helper = xstrdup(helper);
 	json_decref(root);

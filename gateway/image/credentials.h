@@ -17,13 +17,9 @@ struct credentials {
 void credentials_release(struct credentials *c);
 bool credentials_given(const struct credentials *c);
 
-/* An AuthConfig: a request's, or an entry of the file's "auths". */
-void credentials_read(json_t *auth_config, struct credentials *ret);
 /* X-Registry-Auth: base64 (either alphabet) of an AuthConfig. Its serveraddress must name host when
  * only_for_host. What is none counts as nothing given, as in dockerd. */
 void credentials_from_header(const char *header, const char *host, bool only_for_host, struct credentials *ret);
-/* "https://index.docker.io/v1/", "quay.io/x" and "quay.io" are all ways to write an address. */
-bool credentials_same_registry(const char *address, const char *host);
 
 /* $DOCKER_CONFIG/config.json or ~/.docker/config.json. Either ret is filled, or *ret_helper is the name of
  * the helper that knows (caller frees), or neither. */

@@ -297,7 +297,8 @@ int network_remove(struct networks *t, struct network *n, struct err *err)
 
 /* ---- what a container is connected to --------------------------------------------------------------- */
 
-const char *network_mode(const struct container *c)
+/* "bridge", "none", "host", the user's name; "container:ID" for a shared one. */
+static const char *mode_of(const struct container *c)
 {
 	const char *mode = json_string_value(json_object_get(c->host_config, "NetworkMode"));
 
@@ -306,7 +307,7 @@ const char *network_mode(const struct container *c)
 
 const char *network_shared_with(const struct container *c)
 {
-	const char *mode = network_mode(c);
+	const char *mode = mode_of(c);
 	size_t n = strlen(SHARED);
 
 	return strncmp(mode, SHARED, n) == 0 ? mode + n : NULL;
@@ -320,7 +321,7 @@ json_t *network_endpoints(const struct container *c)
 		return json_object();
 	if (json_is_object(given))
 		return json_incref(given);
-	return json_pack("{s:{}}", network_mode(c));
+	return json_pack("{s:{}}", mode_of(c));
 }
 
 /* The key under which c is connected to n: its name, or whatever the user wrote. NULL: it is not. */
@@ -409,7 +410,7 @@ static int check_connect(struct networks *t, const struct network *n, const stru
 {
 	struct network *none = networks_find(t, "none", NULL);
 
-	if (network_shared_with(c) || strcmp(network_mode(c), "host") == 0)
+	if (network_shared_with(c) || strcmp(mode_of(c), "host") == 0)
 		return err_set(err, ERR_INVALID, "container sharing network namespace with another container or host "
 			       "cannot be connected to any other network");
 	if (n->predefined && strcmp(n->name, "host") == 0)

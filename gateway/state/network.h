@@ -63,8 +63,6 @@ int network_remove(struct networks *t, struct network *n, struct err *err);
 /* What c is connected to: {network name: EndpointSettings as given}. New reference; {} when it has
  * none or shares another container's. */
 json_t *network_endpoints(const struct container *c);
-/* "bridge", "none", "host", the user's name; "container:ID" for a shared one. */
-const char *network_mode(const struct container *c);
 /* The container whose network c shares, as the user named it; NULL for a network of its own. */
 const char *network_shared_with(const struct container *c);
 bool network_has(struct networks *t, const struct network *n, const struct container *c);

@@ -38,12 +38,10 @@ typedef void conn_cb(struct conn *c, void *ctx, unsigned events);
 struct conn *conn_adopt(uv_loop_t *loop, int fd, struct tls *tls, uint64_t handshake_ms,
 			conn_cb *cb, void *ctx, struct err *err);
 
-/* Connect to host:port (resolved off the loop), then TLS if tls is given (host is verified).
+/* Connect to host:port over TCP (resolved off the loop), then TLS if tls is given (host is verified).
  * CONN_OPEN or CONN_HANGUP follows within timeout_ms, never inside this call. */
 struct conn *conn_connect(uv_loop_t *loop, const char *host, uint16_t port, struct tls *tls,
 			  uint64_t timeout_ms, conn_cb *cb, void *ctx, struct err *err);
-struct conn *conn_connect_unix(uv_loop_t *loop, const char *path, conn_cb *cb, void *ctx,
-			       struct err *err);
 
 void conn_set_callback(struct conn *c, conn_cb *cb, void *ctx); /* hand the conn to a new owner */
 void conn_want(struct conn *c, unsigned events);                /* CONN_READ | CONN_WRITE, or 0 */

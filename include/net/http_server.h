@@ -67,9 +67,7 @@ const char *exchange_method(const struct exchange *x);
 const char *exchange_path(const struct exchange *x);      /* raw, before '?' */
 const char *exchange_query(const struct exchange *x);     /* raw, after '?'; "" if none */
 const char *exchange_header(const struct exchange *x, const char *name); /* any case; NULL if absent */
-bool exchange_http_1_0(const struct exchange *x);
 const char *exchange_peer(const struct exchange *x);
-uv_loop_t *exchange_loop(const struct exchange *x);
 void exchange_set_user(struct exchange *x, void *p);
 void *exchange_user(const struct exchange *x);
 /* Called once if the exchange ends without you: the client goes away, its body is broken or too

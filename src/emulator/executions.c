@@ -257,7 +257,7 @@ static void first_advance(void *p)
 	advance(p);
 }
 
-void execution_cancel(struct execution *e)
+static void cancel_execution(struct execution *e)
 {
 	if (e->complete_ns || e->cancelling)
 		return;
@@ -280,7 +280,7 @@ void execution_delete(struct execution *e)
 	if (was_complete)
 		loop_defer(e->emu->loop, free_later, e);
 	else
-		execution_cancel(e);
+		cancel_execution(e);
 }
 
 /* ---- creation ---- */
@@ -625,7 +625,7 @@ void executions_cancel(struct emulator *emu, struct exchange *x, const char *nam
 		return;
 	}
 	if (!json_is_true(json_object_get(body, "validateOnly")))
-		execution_cancel(e);
+		cancel_execution(e);
 	rpc_reply(x, operation_for_execution(emu, e, false));
 }
 

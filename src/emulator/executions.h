@@ -9,7 +9,6 @@
 /* Create and schedule. suffix: of the name, "{job}-{suffix}"; overrides: as validated, or NULL. */
 struct execution *execution_new(struct emulator *emu, struct job *j, const char *suffix,
 				const json_t *overrides);
-void execution_cancel(struct execution *e);
 /* No longer findable; cancelled if it runs; freed when its tasks are gone. */
 void execution_delete(struct execution *e);
 

@@ -197,14 +197,6 @@ void proc_adopt(struct procs *p, pid_t pid, proc_cb *cb, void *ctx)
 	loop_defer(p->loop, tell_late, l);
 }
 
-void proc_forget(struct procs *p, pid_t pid)
-{
-	struct child *c = find_child(p, pid);
-
-	if (c)
-		c->cb = NULL;
-}
-
 /* ---- a tool, to its end ---- */
 
 struct tool {

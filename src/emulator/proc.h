@@ -36,7 +36,5 @@ void proc_expect_orphan(struct procs *p);
 void proc_settle_orphan(struct procs *p);
 /* Be told when pid ends (it may already have). Call between expect and settle. */
 void proc_adopt(struct procs *p, pid_t pid, proc_cb *cb, void *ctx);
-/* Forget the callback; the child is still reaped. */
-void proc_forget(struct procs *p, pid_t pid);
 
 #endif

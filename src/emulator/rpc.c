@@ -45,7 +45,7 @@ static const char *code_name(enum rpc_code code)
 	return "UNKNOWN";
 }
 
-int rpc_http_status(enum rpc_code code)
+static int http_status(enum rpc_code code)
 {
 	for (size_t i = 0; i < N_CODES; i++)
 		if (codes[i].code == code)
@@ -53,7 +53,7 @@ int rpc_http_status(enum rpc_code code)
 	return 500;
 }
 
-enum rpc_code rpc_code_of_http(int status)
+static enum rpc_code code_of_http(int status)
 {
 	for (size_t i = 0; i < N_CODES; i++)
 		if (codes[i].http == status)
@@ -63,7 +63,7 @@ enum rpc_code rpc_code_of_http(int status)
 
 const char *rpc_status_name(int http_status)
 {
-	return code_name(rpc_code_of_http(http_status));
+	return code_name(code_of_http(http_status));
 }
 
 int rpc_fail(struct rpc_error *e, enum rpc_code code, const char *fmt, ...)
@@ -138,7 +138,7 @@ void rpc_reply(struct exchange *x, json_t *body)
 
 void rpc_reply_error(struct exchange *x, struct rpc_error *e)
 {
-	int status = rpc_http_status(e->code);
+	int status = http_status(e->code);
 	json_t *inner = json_pack("{s:i, s:o, s:s}", "code", status, "message", sentence(e->message),
 				  "status", code_name(e->code));
 
@@ -153,7 +153,7 @@ void rpc_reply_error(struct exchange *x, struct rpc_error *e)
 void rpc_reply_status(struct exchange *x, int http_status, const char *message)
 {
 	json_t *inner = json_pack("{s:i, s:o, s:s}", "code", http_status, "message", sentence(message),
-				  "status", code_name(rpc_code_of_http(http_status)));
+				  "status", code_name(code_of_http(http_status)));
 	send_json(x, http_status, json_pack("{s:o}", "error", inner));
 }
 

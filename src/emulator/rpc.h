@@ -46,8 +46,6 @@ int rpc_violation(struct rpc_error *e, const char *field, const char *fmt, ...)
 int rpc_bad_json(struct rpc_error *e, const char *field, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-enum rpc_code rpc_code_of_http(int status);
-int rpc_http_status(enum rpc_code code);
 const char *rpc_status_name(int http_status);
 
 void rpc_reply(struct exchange *x, json_t *body);                   /* 200; takes body */

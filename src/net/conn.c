@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "base/mem.h"
 #include "conn_dial.h"
@@ -387,21 +386,7 @@ struct conn *conn_connect(uv_loop_t *loop, const char *host, uint16_t port, stru
 	c->host = tls ? xstrdup(host) : NULL;
 	c->deadline_ms = now_ms(c) + timeout_ms;
 	snprintf(c->peer, sizeof(c->peer), "%.50s:%u", host, port);
-	c->dial = conn_dial_tcp(loop, host, port, timeout_ms, on_dialled, c);
-	return c;
-}
-
-struct conn *conn_connect_unix(uv_loop_t *loop, const char *path, conn_cb *cb, void *ctx,
-			       struct err *err)
-{
-	struct conn *c;
-
-	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-		err_set(err, ERR_INVALID, "connect to %s: the path is too long for a socket", path);
-		return NULL;
-	}
-	c = conn_new(loop, NULL, cb, ctx);
-	c->dial = conn_dial_unix(loop, path, on_dialled, c);
+	c->dial = conn_dial(loop, host, port, timeout_ms, on_dialled, c);
 	return c;
 }
 

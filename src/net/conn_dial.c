@@ -1,7 +1,7 @@
 /* conn_dial - resolving and the attempts to connect (conn_dial.h).
  *
  * Owns the resolver's request, the addresses, the socket of the attempt under way and one timer, which bounds what
- * is going on: the resolving, an attempt, the pause before a unix socket is asked again. */
+ * is going on: the resolving, or an attempt. */
 #include "conn_dial.h"
 
 #include <errno.h>
@@ -9,14 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "net/defer.h"
-
-#define UNIX_CONNECT_MS 5000   /* a unix listener with a full queue gives EAGAIN: how long we ask */
-#define UNIX_RETRY_MS 10
 
 struct resolve { /* outlives a dial that is cancelled while the resolver works */
 	uv_getaddrinfo_t req;
@@ -32,7 +28,7 @@ struct conn_dial {
 	uv_loop_t *loop;
 	conn_dial_cb *cb;       /* NULL: told, or nobody waits any more */
 	void *ctx;
-	char *host;             /* ours; or the path of a unix socket, with port 0 */
+	char *host;             /* ours */
 	uint16_t port;
 	uint64_t deadline_ms;   /* on the loop's clock */
 	struct timer *timer;
@@ -122,10 +118,7 @@ static void connect_failed(struct conn_dial *d, int errnum)
 {
 	timer_cancel(&d->timer);
 	attempt_drop(d);
-	if (d->port)
-		snprintf(d->why, sizeof(d->why), "connect to %s:%u: %s", d->host, d->port, strerror(errnum));
-	else
-		snprintf(d->why, sizeof(d->why), "connect to %s: %s", d->host, strerror(errnum));
+	snprintf(d->why, sizeof(d->why), "connect to %s:%u: %s", d->host, d->port, strerror(errnum));
 	d->addr = d->addr ? d->addr->ai_next : NULL;
 	connect_next(d);
 }
@@ -260,35 +253,13 @@ static void resolve_start(struct conn_dial *d, const char *service)
 	d->timer = timer_start(d->loop, ms_left(d), on_resolve_timeout, d);
 }
 
-/* A listener whose queue is full answers EAGAIN and tells nobody when there is room: ask again. */
-static void connect_unix_step(void *p)
-{
-	struct conn_dial *d = p;
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int errnum = fd < 0 ? errno : 0;
-
-	d->timer = NULL;
-	memcpy(sun.sun_path, d->host, strlen(d->host));
-	if (!errnum && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
-		errnum = errno;
-	if (!errnum && attempt_watch(d, fd) == 0)
-		return; /* writable at once: told from the loop */
-	if (fd >= 0 && errnum)
-		close(fd);
-	if (errnum == EAGAIN && ms_left(d)) {
-		d->timer = timer_start(d->loop, UNIX_RETRY_MS, connect_unix_step, d);
-		return;
-	}
-	connect_failed(d, errnum ? errnum : EMFILE);
-}
-
 /* ---- API ---- */
 
-static struct conn_dial *dial_new(uv_loop_t *loop, const char *host, uint16_t port, uint64_t timeout_ms,
-				  conn_dial_cb *cb, void *ctx)
+struct conn_dial *conn_dial(uv_loop_t *loop, const char *host, uint16_t port, uint64_t timeout_ms, conn_dial_cb *cb,
+			    void *ctx)
 {
 	struct conn_dial *d = xcalloc(1, sizeof(*d));
+	char service[8];
 
 	d->loop = loop;
 	d->cb = cb;
@@ -297,25 +268,8 @@ static struct conn_dial *dial_new(uv_loop_t *loop, const char *host, uint16_t po
 	d->port = port;
 	uv_update_time(loop);
 	d->deadline_ms = uv_now(loop) + timeout_ms;
-	return d;
-}
-
-struct conn_dial *conn_dial_tcp(uv_loop_t *loop, const char *host, uint16_t port, uint64_t timeout_ms,
-				conn_dial_cb *cb, void *ctx)
-{
-	struct conn_dial *d = dial_new(loop, host, port, timeout_ms, cb, ctx);
-	char service[8];
-
 	snprintf(d->why, sizeof(d->why), "connect to %s:%u: no answer in time", host, port);
 	snprintf(service, sizeof(service), "%u", port);
 	resolve_start(d, service);
-	return d;
-}
-
-struct conn_dial *conn_dial_unix(uv_loop_t *loop, const char *path, conn_dial_cb *cb, void *ctx)
-{
-	struct conn_dial *d = dial_new(loop, path, 0, UNIX_CONNECT_MS, cb, ctx);
-
-	connect_unix_step(d);
 	return d;
 }

@@ -1,4 +1,4 @@
-/* conn_dial - from a name or a path to a connected socket, by a deadline.
+/* conn_dial - from a name to a connected TCP socket, by a deadline.
  *
  * Names are resolved off the loop. Each address gets its fair part of the time left, so that one that swallows
  * packets does not cost us the ones behind it. Private to conn.c; loop thread only. */
@@ -10,13 +10,11 @@
 
 struct conn_dial;
 /* fd: connected, non-blocking, CLOEXEC, yours. -1: why not, a sentence that lasts as long as the call.
- * Runs once, from the loop, never inside the calls below; the dial is gone behind it. */
+ * Runs once, from the loop, never inside conn_dial; the dial is gone behind it. */
 typedef void conn_dial_cb(int fd, const char *why, void *ctx);
 
-struct conn_dial *conn_dial_tcp(uv_loop_t *loop, const char *host, uint16_t port, uint64_t timeout_ms,
-				conn_dial_cb *cb, void *ctx);
-/* path must fit into a sockaddr_un. Its deadline is its own: a listener with a full queue is asked for 5 seconds. */
-struct conn_dial *conn_dial_unix(uv_loop_t *loop, const char *path, conn_dial_cb *cb, void *ctx);
+struct conn_dial *conn_dial(uv_loop_t *loop, const char *host, uint16_t port, uint64_t timeout_ms, conn_dial_cb *cb,
+			    void *ctx);
 void conn_dial_cancel(struct conn_dial *d); /* cb does not run; NULL is fine */
 
 #endif

@@ -112,19 +112,9 @@ const char *exchange_header(const struct exchange *x, const char *name)
 	return http1_header(x->client->parser, name);
 }
 
-bool exchange_http_1_0(const struct exchange *x)
-{
-	return x->http_1_0;
-}
-
 const char *exchange_peer(const struct exchange *x)
 {
 	return conn_peer(x->client->conn);
-}
-
-uv_loop_t *exchange_loop(const struct exchange *x)
-{
-	return x->client->server->loop;
 }
 
 void exchange_set_user(struct exchange *x, void *p)

@@ -262,12 +262,6 @@ Test(conn, refusal_is_a_hangup_with_its_reason_and_not_inside_the_call)
 	cr_assert_not_null(strstr(conn_error(e.c), "Connection refused"), "%s", conn_error(e.c));
 	cr_assert_eq(e.calls, 1);
 	end_close(&e);
-	e = (struct end){0};
-	e.c = conn_connect_unix(&loop, scratch("nobody"), end_event, &e, NULL);
-	cr_assert_eq(e.calls, 0);
-	run_until(e.hangup);
-	cr_assert_not_null(strstr(conn_error(e.c), "No such file"), "%s", conn_error(e.c));
-	end_close(&e);
 	world_close();
 }
 
