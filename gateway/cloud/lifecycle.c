@@ -208,10 +208,9 @@ void take_up(struct lifecycle *l, struct container *c)
 		s = slot_get(l, c->id);
 		ports_reopen(l->g->ports, c);
 		ports_serve(l->g->ports, c);
-		if (!c->foreign) { /* of those the sweep sees the end */
+		if (!c->foreign) /* of those the sweep sees the end */
 			watch_begin(s, RECOVER_LOOK_MS);
-			find_agent_if_silent(s, c, 0);
-		}
+		find_agent_if_silent(s, c, 0);
 		slot_release(s);
 		break;
 	case CONTAINER_REMOVING:

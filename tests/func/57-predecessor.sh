@@ -158,15 +158,22 @@ restarted() {
 t "the gateway is killed and started again: the agent is back, its replay adds nothing" restarted
 # A job that the predecessor has made, whose agent calls the gateway that has taken its backend's place.
 JOBS=$(local_json emulator)/v2/projects/sockerless-local/locations/us-central1/jobs
+has_told_its_address() { # 12 digits
+	curl -sS "$(local_json emulator)/v2/entries:list" \
+		-d '{"resourceNames": ["projects/sockerless-local"], "filter": "resource.labels.job_name=\"sockerless-'"$1"'\""}' |
+		grep sockerless_agent >/dev/null
+}
 job() { # 12 digits, further environment as JSON, what comes behind the URL
-	local cid callback
-	cid=$1$(printf '0%.0s' {1..52}) callback="http://$(local_json callback)/"
-	jq -cn --arg c "$1" --arg i "$(local_json registry)/library/predecessor:latest" --arg u "$callback${3//ID/$cid}" --argjson e "$2" \
+	local cid url=''
+	cid=$1$(printf '0%.0s' {1..52})
+	[ "$MODE" = forward ] || url=http://$(local_json callback)/${3//ID/$cid}
+	jq -cn --arg c "$1" --arg i "$(local_json registry)/library/predecessor:latest" --arg u "$url" --argjson e "$2" \
 		'{labels: {sockerless_managed: "true", sockerless_container_id: $c, sockerless_instance: "old"}, template: {template:
-		{maxRetries: 0, containers: [{name: "main", image: $i, env: $e, command: ["python3", "-S", "-s", "-E",
-		"/sockerless/predecessor_agent.py", "-callback", $u, "--", "sh", "-c", "echo from before; exec sleep 100000"]}]}}}' >"$T/job.json"
+		{maxRetries: 0, containers: [{name: "main", image: $i, env: ($e + [{name: "SOCKERLESS_AGENT_CALLBACK_URL", value: $u}]),
+		command: ["/sockerless/bin/sockerless-agent", "run", "--", "sh", "-c", "echo from before; exec sleep 100000"]}]}}}' >"$T/job.json"
 	curl -sS --fail-with-body "$JOBS?jobId=sockerless-$1" -d "@$T/job.json" >/dev/null
 	curl -sS --fail-with-body "$JOBS/sockerless-$1:run" -d '{}' >/dev/null
+	[ "$MODE" != forward ] || until_true 20 has_told_its_address "$1"
 	"$BUILD/bin/sockerlessctl" orphans --adopt "sockerless-$1"
 	until_true 20 docker exec "sockerless-$1" true
 	eq hello "$(docker exec "sockerless-$1" echo hello)"
@@ -178,7 +185,7 @@ taken_over() {
 	job abababababab '[{"name": "SOCKERLESS_CONTAINER_ID", "value": "'"abababababab$(printf '0%.0s' {1..52})"'"},
 		{"name": "SOCKERLESS_AGENT_TOKEN", "value": "of the job"}]' 'internal/v1/agent/connect?id=ID'
 }
-[ "$MODE" = forward ] || t "a container that the predecessor has started: its agent calls, exec, logs, stop" taken_over
+t "a container that the predecessor has started: its agent calls or is called, exec, logs, stop" taken_over
 finished() {
 	docker stop -t 0 pre >/dev/null
 	eq 137 "$(state pre ExitCode)"
