@@ -260,7 +260,7 @@ struct exec *execs_find(struct execs *t, const char *ref, struct err *err)
 	HASH_FIND(hh, t->by_id, ref, n, e);
 	if (e)
 		return e;
-	if (n && n < ID_HEX_MAX && strspn(ref, "0123456789abcdef") == n) {
+	if (n && n < ID_HEX_MAX - 1 && strspn(ref, "0123456789abcdef") == n) {
 		HASH_ITER(hh, t->by_id, e, tmp) {
 			if (strncmp(e->id, ref, n) != 0)
 				continue;

@@ -13,6 +13,7 @@
 #define KEEPALIVE_EVERY_S 15
 #define KEEPALIVE_PROBES 4
 
+/* Not by TCP_USER_TIMEOUT: a client that only does not read (docker logs | less) would be cut by it as well. */
 void socket_tune(int fd)
 {
 	static const int on = 1, idle = KEEPALIVE_IDLE_S, every = KEEPALIVE_EVERY_S,

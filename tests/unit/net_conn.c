@@ -172,6 +172,32 @@ Test(conn, writing_to_a_gone_peer_fails_without_a_signal)
 	world_close();
 }
 
+static int option(int fd, int level, int name)
+{
+	int v = -1;
+	socklen_t len = sizeof(v);
+
+	cr_assert_eq(getsockopt(fd, level, name, &v, &len), 0);
+	return v;
+}
+
+Test(conn, a_tcp_peer_that_vanishes_is_noticed_and_one_that_does_not_read_is_left_alone)
+{
+	struct end e;
+	int peer, fd;
+
+	world_open();
+	peer = raw_pair(&e, AF_INET);
+	fd = conn_fd(e.c);
+	cr_expect_eq(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	cr_expect_leq(option(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+			      option(fd, IPPROTO_TCP, TCP_KEEPINTVL) * option(fd, IPPROTO_TCP, TCP_KEEPCNT), 150);
+	cr_expect_eq(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+	close(peer);
+	end_close(&e);
+	world_close();
+}
+
 Test(conn, room_to_write_is_told_only_while_wanted)
 {
 	static char block[65536];
