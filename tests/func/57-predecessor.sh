@@ -160,7 +160,7 @@ t "the gateway is killed and started again: the agent is back, its replay adds n
 JOBS=$(local_json emulator)/v2/projects/sockerless-local/locations/us-central1/jobs
 has_told_its_address() { # 12 digits
 	curl -sS "$(local_json emulator)/v2/entries:list" \
-		-d '{"resourceNames": ["projects/sockerless-local"], "filter": "resource.labels.job_name=\"sockerless-'"$1"'\""}' |
+		-d '{"resourceNames": ["projects/sockerless-local"], "orderBy": "timestamp desc", "filter": "resource.labels.job_name=\"sockerless-'"$1"'\""}' |
 		grep sockerless_agent >/dev/null
 }
 job() { # 12 digits, further environment as JSON, what comes behind the URL
