@@ -98,6 +98,7 @@ def _(e):
     def act():
         run = e.exec(made, "sh", "-c", "exit 4")
         e.note_frames(e.hijack(f"/exec/{run}/start", {}))
+        e.until(lambda: not e.quiet("GET", f"/exec/{run}/json").json()["Running"])
         time.sleep(0.1)
     told(e, {"container": [made]}, act)
 

@@ -117,7 +117,7 @@ def _(e):
 
 @case("exec inspect: while it runs")
 def _(e):
-    made = e.exec("live", "sleep", "2")
+    made = e.exec("live", "sleep", "5")
     stream = e.hijack(f"/exec/{made}/start", {})
     e.until(lambda: e.quiet("GET", f"/exec/{made}/json").json()["Running"])
     e.get(f"/exec/{made}/json")
@@ -130,7 +130,7 @@ def _(e):
     made = e.exec("live", "true")
     e.note_frames(e.hijack(f"/exec/{made}/start", {}))
     e.post(f"/exec/{made}/start", {})
-    running = e.exec("live", "sleep", "1")
+    running = e.exec("live", "sleep", "5")
     stream = e.hijack(f"/exec/{running}/start", {})
     e.until(lambda: e.quiet("GET", f"/exec/{running}/json").json()["Running"])
     e.post(f"/exec/{running}/start", {})

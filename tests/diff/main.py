@@ -174,6 +174,8 @@ def main():
         if codes.get("gateway") != 0:
             report.fail("the gateway stops when told", [f"status {codes.get('gateway')}", both.log("gateway")])
     report.stale()
+    if not report.behaviours and not report.failed:
+        report.fail("cases", [f"none matches ONLY={os.environ.get('ONLY', '')} {' '.join(sys.argv[1:])}"])
     out = pathlib.Path(os.environ.get("BUILD", engines.PROJECT / "build")) / "diff"
     out.mkdir(parents=True, exist_ok=True)
     (out / "recorded.json").write_text(json.dumps(recorder.answers))

@@ -3,7 +3,7 @@
 # Nothing is lost, nothing is left behind, and the client gets a sentence. (Expired tokens: 66-credentials.sh.)
 . "$(dirname "$0")/lib.sh"
 [ "$ENGINE" = gateway ] || exit 0
-export SOCKERLESS_CALL_TIMEOUT=6s SOCKERLESS_LOG_TIMEOUT=9s SOCKERLESS_POLL_INTERVAL=300ms
+export SOCKERLESS_CALL_TIMEOUT=4s SOCKERLESS_LOG_TIMEOUT=6s SOCKERLESS_POLL_INTERVAL=300ms
 complaints_expected="job is left behind .*Injected by the emulator" # lib.sh reads it
 engine_start busybox static
 API=$(local_json emulator)

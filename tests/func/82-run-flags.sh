@@ -175,6 +175,7 @@ t "start -a: output and status; without -a: the name" starts_what_exits
 
 attach_flags() {
 	docker run -d -i --name at busybox sh -c 'while read x; do echo "got $x"; echo "err $x" >&2; done; sleep 1000'
+	rm -f "$T/out" "$T/err" # of cases before
 	mkfifo "$T/typed"
 	exec 9<>"$T/typed" # it stays open
 	timeout -s KILL 30 "$DOCKER" attach --sig-proxy=false at <&9 >"$T/out" 2>"$T/err" &
@@ -193,6 +194,7 @@ attach_no_stdin() {
 	docker run -d -i --name an busybox sh -c \
 		'echo one; while sleep 0.1; do echo tick; done & read x; kill $!; echo "got $x"; exit 7'
 	until_true 10 log_has an one
+	rm -f "$T/out" "$T/rc"
 	(echo unread | timeout -k 1 20 "$DOCKER" attach --no-stdin an >"$T/out" || echo $? >"$T/rc") &
 	until_true 10 grep -q tick "$T/out"
 	lacks "$(cat "$T/out")" one # that was before the attach
@@ -217,6 +219,7 @@ t "attach to nobody, to a stopped one, with bad keys" attach_refused
 
 signalled() { # whether the program gets what the client is sent: yes or no, then the verb
 	local pid rc=0 program='trap "echo got; exit 6" TERM; while :; do echo ready; sleep 0.1; done'
+	rm -f "$T/out"
 	if [ "$2" = run ]; then
 		exec "$DOCKER" run --sig-proxy="$1" --name sp busybox sh -c "$program" >"$T/out" 2>/dev/null &
 	else

@@ -282,6 +282,7 @@ no_complaints() {
 finish() {
 	trap - EXIT
 	local pid=$engine_pid
+	[ -z "${ONLY:-}" ] || [ $number -gt 0 ] || echo "# no case matches ONLY=$ONLY"
 	ONLY=
 	if [ -n "$pid" ]; then
 		docker ps -aq 2>/dev/null | xargs -r "$DOCKER" rm -f >/dev/null 2>&1

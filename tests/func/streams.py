@@ -11,10 +11,15 @@ MIB = 1 << 20
 
 
 def alternate(box):
-    script = ("i=0; while [ $i -lt 20 ]; do echo o$i; usleep 20000; echo e$i >&2; usleep 20000; "
+    # The second is answered before the next pair: however long the machine stands still, no two of one stream wait.
+    script = ("i=0; while [ $i -lt 20 ]; do echo o$i; usleep 20000; echo e$i >&2; read -r go; "
               "i=$((i+1)); done")
-    s = engine.exec_start(engine.exec_create(box, "sh", "-c", script))
-    got = [(kind, payload.decode()) for kind, payload in s.frames()]
+    s = engine.exec_start(engine.exec_create(box, "sh", "-c", script, AttachStdin=True))
+    got = []
+    for kind, payload in s.frames():
+        got.append((kind, payload.decode()))
+        if kind == 2:
+            s.send(b"go\n")
     want = [f for i in range(20) for f in ((1, f"o{i}\n"), (2, f"e{i}\n"))]
     assert got == want, got
 
