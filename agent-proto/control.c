@@ -559,7 +559,7 @@ int control_decode(const uint8_t *p, size_t n, struct control *ret, struct err *
 	Tunnel__Control *m;
 	int rc;
 
-	if (n > CONTROL_HANDSHAKE_MAX)
+	if (n > CONTROL_HANDSHAKE_MAX + PROOF_TRAILER_LEN)
 		return err_set(err, ERR_LIMIT, "control message of %zu bytes", n);
 	m = tunnel__control__unpack(&counted, n, p);
 	if (!m)

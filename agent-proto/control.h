@@ -22,6 +22,7 @@
 #define CONTROL_PROCS_MAX 8192           /* rows of the exec table in one HELLO */
 #define CONTROL_STREAMS_MAX 32768        /* rows of streams in one HELLO or WELCOME */
 #define CONTROL_HANDSHAKE_MAX (3 * 1024 * 1024) /* HELLO and WELCOME with all their rows */
+#define PROOF_TRAILER_LEN 35             /* of HELLO and WELCOME, behind their rows (proof.h) */
 #define CONTROL_CHANNEL_MAX 0x7fffffff
 
 /* The agent's process table. The main process is channel 1; execs count up from 2, never reused. */

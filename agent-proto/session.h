@@ -29,7 +29,7 @@
 #include "control.h"
 
 #define FRAME_MAX (64 * 1024)        /* one frame = one WebSocket message, never longer */
-#define FRAME_HANDSHAKE_MAX (CONTROL_HANDSHAKE_MAX + 1) /* but HELLO and WELCOME with many rows */
+#define FRAME_HANDSHAKE_MAX (CONTROL_HANDSHAKE_MAX + PROOF_TRAILER_LEN + 1) /* but HELLO and WELCOME with many rows */
 #define FRAME_DATA_MAX (FRAME_MAX - 32)
 #define STREAM_WINDOW_IN (32 * 1024)   /* what a stream begins with, towards the agent ... */
 #define STREAM_WINDOW_OUT (256 * 1024) /* ... and from it; tuned from there (session_set_budget) */
@@ -44,6 +44,7 @@ enum session_role { SESSION_AGENT, SESSION_GATEWAY };
 
 struct session;
 struct stream;
+struct proof;
 
 /* Callbacks run inside session_receive, session_accept and stream_resume, and may call any function
  * here except session_free and session_receive. None may be NULL but now_us. */
@@ -166,6 +167,10 @@ void session_set_retry_spread(struct session *s, uint32_t spread_ms);
 void session_set_link_lifetime(struct session *s, uint32_t ms);
 /* Agent: what the last WELCOME said of it; 0 = nothing. */
 uint32_t session_link_lifetime(const struct session *s);
+/* The handshake of the link to come is proved (proof.h): HELLO and WELCOME are signed, and to the agent a WELCOME
+ * without the right proof is a protocol error. Borrowed: by the gateway until session_accept returns, by the agent for as
+ * long as it is set. NULL: it is not. */
+void session_set_proof(struct session *s, struct proof *p);
 /* The WELCOME frame for a refusal, for a link that gets no session. Frame bytes are appended. */
 int session_refusal(enum welcome_verdict verdict, uint32_t retry_after_ms, const char *message,
 		    struct buf *out, struct err *err);

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "frame.h"
+#include "proof.h"
 
 #define ERROR_SHORT 64
 
-/* What the application has to hear once a handshake's positions are all applied. */
 /* What the application has to hear once a handshake's positions are all applied. */
 struct events {
 	struct event { uint32_t id, code; bool writable; } *v;
@@ -205,7 +205,14 @@ static void greet(struct session *s, struct control *c)
 	if (rc < 0)
 		rc = control_encode(c, &s->greeting, NULL);
 	assert(rc == 0); /* with texts that short, all rows fit by their bounds */
+	if (s->proof)
+		proof_sign(s->proof, s->role, &s->greeting);
 	s->greeting_due = true;
+}
+
+void session_set_proof(struct session *s, struct proof *p)
+{
+	s->proof = p;
 }
 
 void session_hello(struct session *s, struct hello *hello, uint64_t now_ms)
@@ -263,6 +270,7 @@ int session_accept(struct session *s, const struct hello *hello, bool new_sessio
 	memcpy(c.welcome.gateway_id, s->own_id, BOOT_ID_LEN);
 	list_streams(s, &c.welcome.streams, &c.welcome.n_streams);
 	greet(s, &c);
+	s->proof = NULL;
 	control_release(&c);
 	events_tell(s, &e);
 	session_leave(s);

@@ -7,6 +7,7 @@
 
 #include "base/crc32c.h"
 #include "frame.h"
+#include "proof.h"
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
@@ -303,6 +304,8 @@ int session_receive(struct session *s, const uint8_t *frame, size_t n, uint64_t 
 	s->probe_ms = 0;
 	if (s->phase == LINK_DOWN)
 		return err_set(err, ERR_INVALID, "a frame without a link");
+	if (s->phase == LINK_GREETING && s->proof && proof_check(s->proof, SESSION_GATEWAY, frame, &n, err) < 0)
+		return -1;
 	if (frame_decode(frame, n, &f, err) < 0)
 		return -1;
 	session_enter(s);

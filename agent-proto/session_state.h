@@ -64,6 +64,7 @@ struct session {
 	size_t reached;                    /* the largest window of late that was used up in time, */
 	uint64_t reached_us;               /* and when */
 	bool checks;                       /* of streams that are opened now */
+	struct proof *proof;               /* borrowed; NULL: the handshake goes without */
 	uint32_t features;                 /* as agreed in the last handshake */
 	uint32_t link_lifetime_ms;         /* agent: of the last WELCOME; gateway: for the next */
 

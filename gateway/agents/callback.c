@@ -9,6 +9,7 @@
 
 #include "agents/admission.h"
 #include "agents/dialect_agent.h"
+#include "agents/enrol.h"
 #include "agents/link_memory.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
@@ -60,6 +61,8 @@ struct agent_link {
 	bool is_busy, woken;
 	bool awaits_room;        /* libwebsockets has been asked to say when its socket is writable */
 	struct agent_link *prev, *next; /* of the busy ones */
+	bool proves;             /* it has proved what it calls with, and base.proof is: */
+	struct proof proof;
 	bool dialect;            /* the predecessor's agent: no frames, and wire instead of base.tunnel */
 	struct dialect_wire *wire; /* NULL: it is of no use any more */
 	struct timer *ping_timer;
@@ -273,6 +276,36 @@ static const char *container_id(struct lws *wsi, char *buf, int size)
 	return v && v[0] ? v : NULL;
 }
 
+/* Does it call with a proof? Then it is judged here: *ret_rc. */
+static bool prove(struct callback *cb, struct lws *wsi, const char *id, struct agent_link *a, int *ret_rc, struct err *err)
+{
+	char header[TOKEN_HEADER_MAX];
+
+	a->proves = false;
+	if (lws_hdr_copy(wsi, header, sizeof(header), WSI_TOKEN_HTTP_AUTHORIZATION) <= 0 || !proof_is_meant(header))
+		return false;
+	*ret_rc = enrol_take_request(registry_enrolment(cb->g->registry), containers_by_id(cb->g->containers, id), header,
+				     &a->proof, err);
+	a->proves = *ret_rc == 0;
+	return true;
+}
+
+/* The other half of it, in the 101. */
+static int add_answer(struct lws *wsi, const struct agent_link *a, struct lws_process_html_args *args)
+{
+	char text[PROOF_TEXT_MAX];
+	uint8_t *at = (uint8_t *)args->p;
+
+	if (!a || !a->proves)
+		return 0;
+	proof_answer(&a->proof, SESSION_GATEWAY, text);
+	if (lws_add_http_header_by_name(wsi, (const uint8_t *)PROOF_ANSWER ":", (const uint8_t *)text, (int)strlen(text), &at,
+					at + args->max_len))
+		return -1;
+	args->p = (char *)at;
+	return 0;
+}
+
 /* In the header, or, as the predecessor has it, in the query. Its later agents have none at all (up to us). */
 static int authorize(struct callback *cb, struct lws *wsi, const char *id, bool dialect, struct err *err)
 {
@@ -291,7 +324,7 @@ static int authorize(struct callback *cb, struct lws *wsi, const char *id, bool 
 	return rc;
 }
 
-static int filter(struct callback *cb, struct lws *wsi)
+static int filter(struct callback *cb, struct lws *wsi, struct agent_link *a)
 {
 	char id_buf[128], offered[128] = "";
 	const char *id = container_id(wsi, id_buf, sizeof(id_buf));
@@ -301,7 +334,8 @@ static int filter(struct callback *cb, struct lws *wsi)
 	if (!id)
 		return deny(wsi, HTTP_STATUS_BAD_REQUEST, "id query parameter is required");
 	lws_hdr_copy(wsi, offered, sizeof(offered), WSI_TOKEN_PROTOCOL);
-	rc = authorize(cb, wsi, id, !offered[0], &err);
+	if (!prove(cb, wsi, id, a, &rc, &err))
+		rc = authorize(cb, wsi, id, !offered[0], &err);
 	if (rc < 0) {
 		char peer[64] = "?";
 
@@ -310,7 +344,7 @@ static int filter(struct callback *cb, struct lws *wsi)
 		return deny(wsi, err.kind == ERR_NOT_FOUND ? HTTP_STATUS_NOT_FOUND : HTTP_STATUS_UNAUTHORIZED,
 			    err.kind == ERR_NOT_FOUND ? "no such container" : "unauthorized");
 	}
-	if (offered[0] && !strstr(offered, TUNNEL_SUBPROTOCOL))
+	if ((offered[0] || a->proves) && !strstr(offered, TUNNEL_SUBPROTOCOL))
 		return deny(wsi, HTTP_STATUS_BAD_REQUEST, "this gateway speaks " TUNNEL_SUBPROTOCOL);
 	return 0;
 }
@@ -332,9 +366,14 @@ static int established(struct callback *cb, struct lws *wsi, struct agent_link *
 {
 	char id_buf[128];
 	const char *id = container_id(wsi, id_buf, sizeof(id_buf));
+	bool proves = a->proves;
+	struct proof proof = a->proof;
 
 	memset(a, 0, sizeof(*a));
 	a->base.ops = &link_ops;
+	a->proves = proves;
+	a->proof = proof;
+	a->base.proof = proves ? &a->proof : NULL;
 	a->callback = cb;
 	a->wsi = wsi;
 	snprintf(a->id, sizeof(a->id), "%s", id ? id : "");
@@ -565,7 +604,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	case LWS_CALLBACK_HTTP:
 		return on_http(wsi);
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		return filter(cb, wsi);
+		return filter(cb, wsi, a);
+	case LWS_CALLBACK_ADD_HEADERS:
+		return add_answer(wsi, a, in);
 	case LWS_CALLBACK_ESTABLISHED:
 		return established(cb, wsi, a);
 	case LWS_CALLBACK_RECEIVE:

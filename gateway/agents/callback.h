@@ -1,7 +1,7 @@
 /* callback - where agents call back: a libwebsockets server on the gateway's own loop.
  *
  * GET <path>?id=<container id>, Upgrade: websocket, Sec-WebSocket-Protocol: sockerless.tunnel.v1,
- * Authorization: Bearer <token>. Refused before the upgrade: 404 unknown container, 401 bad token,
+ * Authorization: a proof (agent-proto/proof.h), or of an older agent Bearer <token>. Refused before the upgrade: 404 unknown container, 401 bad proof or token,
  * 400 no id or another subprotocol; without any it is the predecessor's agent (docs/predecessor.md). Plain GET /healthz answers 200 for load balancers.
  * Any path is accepted, so that a proxy may rewrite it; /internal/v1/agent/connect is the one we use.
  * After the upgrade the first message must be HELLO within CALLBACK_HELLO_MS.

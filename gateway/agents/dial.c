@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "agents/dialect_dial.h"
+#include "agents/enrol.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "base/log.h"
@@ -16,6 +17,7 @@
 #include "net/defer.h"
 #include "net/http_client.h"
 #include "net/websocket_link.h"
+#include "state/container.h"
 
 #define RENEW_MS (26 * 60 * 1000 + 30 * 1000) /* give or take 6 %, as the agent does it */
 
@@ -24,6 +26,7 @@ struct lane {
 	struct dial *dial;
 	struct wslink *ws;
 	bool greeted, closing;
+	struct proof proof;        /* what base.proof is, where the agent wants one */
 	struct buf last_words;
 	struct lane *prev, *next;
 };
@@ -38,6 +41,7 @@ struct dial {
 	struct timer *renewal;     /* the present lane's age is up */
 	uint64_t backoff_ms;
 	bool stopped;
+	bool proves;               /* as /health says: the agent wants no token, and lanes have proofs */
 	struct dialect_dial *dialect; /* the predecessor's agent answers there; NULL: it has not yet */
 	int main_exit;             /* as /health says, or -1 */
 };
@@ -166,12 +170,27 @@ static uint64_t renewal_due(const struct dial *d)
 	return life && life < due ? life : due;
 }
 
+static int take_answer(struct lane *lane)
+{
+	struct dial *d = lane->dial;
+	const struct container *c = containers_by_id(d->g->containers, d->id);
+	struct err err = { 0 };
+
+	if (c && enrol_take_answer(registry_enrolment(d->g->registry), c, &lane->proof, wslink_answer(lane->ws), &err) == 0)
+		return 0;
+	log_warn("agent cannot be believed", "container=%.12s peer=%s reason=\"%s\"", d->id, d->address, err.msg);
+	link_close(&lane->base);
+	return -1;
+}
+
 static void on_open(void *ctx, struct wslink *ws)
 {
 	struct lane *lane = ctx;
 	struct dial *d = lane->dial;
 	AUTO_FREE char *url = NULL;
 
+	if (d->proves && take_answer(lane) < 0)
+		return;
 	d->backoff_ms = DIAL_RETRY_MIN_MS;
 	if (wslink_has_subprotocol(ws)) {
 		timer_cancel(&d->renewal);
@@ -252,21 +271,43 @@ static const struct wslink_ops ws_ops = {
 
 /* ---- the loop ------------------------------------------------------------------------------------- */
 
+/* Never the token to somebody who has it exchanged for a key. */
+static char *authorization(struct dial *d, struct lane *lane)
+{
+	const struct container *c = containers_by_id(d->g->containers, d->id);
+	char text[PROOF_TEXT_MAX];
+
+	lane->base.proof = d->proves ? &lane->proof : NULL;
+	if (!d->proves)
+		return c && c->agent_key[0] ? NULL : xasprintf(PROOF_REQUEST ": Bearer %s", d->token);
+	if (!c)
+		return NULL;
+	enrol_request(registry_enrolment(d->g->registry), c, &lane->proof, text);
+	return xasprintf(PROOF_REQUEST ": %s", text);
+}
+
 static void dial_link(struct dial *d)
 {
 	AUTO_FREE char *url = url_of(d, "/ws");
 	struct wslink_options opt = {
-		.url = url, .subprotocol = TUNNEL_SUBPROTOCOL, .subprotocol_optional = true,
+		.url = url, .subprotocol = TUNNEL_SUBPROTOCOL, .subprotocol_optional = !d->proves, .answer_header = PROOF_ANSWER,
 		.tls = d->g->agent_tls, .timeout_ms = DIAL_TIMEOUT_MS,
 	};
 	struct lane *lane = xcalloc(1, sizeof(*lane));
 	struct err err = { 0 };
+	char *header = authorization(d, lane);
 
+	if (!header) {
+		log_warn("this is not the agent that has enrolled", "container=%.12s address=%s", d->id, d->address);
+		free(lane);
+		again(d);
+		return;
+	}
 	lane->base.ops = &link_ops;
 	lane->dial = d;
 	buf_init(&lane->last_words, FRAME_MAX);
 	DL_APPEND(d->lanes, lane);
-	strv_take(&opt.headers, xasprintf("Authorization: Bearer %s", d->token));
+	strv_take(&opt.headers, header);
 	lane->ws = wslink_connect(d->g->loop, &opt, &ws_ops, lane, &err);
 	strv_release(&opt.headers);
 	if (!lane->ws) {
@@ -288,14 +329,14 @@ static void renew(void *ctx)
 	dial_link(d);
 }
 
-static int main_exit(const struct http_response *r)
+static void read_health(struct dial *d, const struct http_response *r)
 {
 	json_t *health = json_loadb(r->body, r->len, 0, NULL);
 	json_t *code = json_is_true(json_object_get(health, "exited")) ? json_object_get(health, "exitCode") : NULL;
-	int rc = json_is_integer(code) ? (int)(json_integer_value(code) & 0xff) : -1;
 
+	d->main_exit = json_is_integer(code) ? (int)(json_integer_value(code) & 0xff) : -1;
+	d->proves = json_is_true(json_object_get(health, "proofs"));
 	json_decref(health);
-	return rc;
 }
 
 static void on_health(void *ctx, const struct http_response *r, const struct err *err)
@@ -307,7 +348,7 @@ static void on_health(void *ctx, const struct http_response *r, const struct err
 		again(d);
 		return;
 	}
-	d->main_exit = main_exit(r);
+	read_health(d, r);
 	dial_link(d);
 }
 

@@ -1,4 +1,4 @@
-/* dial - forward mode: the gateway calls the agent (GET /health, then /ws with the bearer token), where
+/* dial - forward mode: the gateway calls the agent (GET /health, then /ws with a proof, or to an older agent the token), where
  * a network path exists, and speaks the same protocol over it. Used when no callback URL is given, or
  * when no callback came in time. Goes on dialling, with back-off, until dial_stop. A link is replaced by a new one
  * before its age can end it, every 25 to 28 minutes or within SOCKERLESS_LINK_LIFETIME. */

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "agents/admission.h"
+#include "agents/enrol.h"
 #include "agents/tunnel.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@
 #define CHALLENGE_MS SESSION_PROBE_MS
 #define DUPLICATE_RETRY_MS 30000
 #define FORMER_RETRY_MS 50
+#define ENROL_AGAIN_MS 10000   /* so long an agent that has lost its link insists on a new one (src/agent/link.c) */
 
 #define RETRY_SPREAD_MS 100
 #define AGENTS_AT_ONCE 100 /* so many new links each RETRY_SPREAD_MS at most, as far as agents heed it */
@@ -52,6 +54,7 @@ struct challenge {
 struct registry {
 	struct gateway *g;
 	struct tunnel_budget budget; /* of all sessions */
+	struct enrolment enrolment;
 	struct admission hellos;
 	size_t n_tunnels;
 	struct registry_totals totals;
@@ -67,6 +70,7 @@ struct registry *registry_new(struct gateway *g)
 	struct registry *r = xcalloc(1, sizeof(*r));
 
 	r->g = g;
+	enrol_init(&r->enrolment);
 	r->budget.limit = (size_t)g->config->tunnel_memory;
 	admission_init(&r->hellos, (uint64_t)g->config->agent_rate, (uint64_t)g->config->agent_rate);
 	return r;
@@ -112,7 +116,12 @@ int registry_authorize(struct registry *r, const char *container_id, const char 
 		return err_set(err, ERR_NOT_FOUND, "No such container: %.64s", container_id ? container_id : "");
 	if (!token || !token_equal(c->token, token))
 		return err_set(err, ERR_DENIED, "unauthorized");
-	return 0;
+	return c->agent_key[0] ? err_set(err, ERR_DENIED, "unauthorized: the token has served already") : 0;
+}
+
+const struct enrolment *registry_enrolment(const struct registry *r)
+{
+	return &r->enrolment;
 }
 
 /* ---- letting a link in --------------------------------------------------------------------------- */
@@ -173,10 +182,14 @@ static void take_in(struct registry *r, struct container *c, struct tunnel *t)
 
 static int attach_new(struct registry *r, struct container *c, struct link *l, const struct hello *h, struct err *err)
 {
-	struct tunnel *t = tunnel_new(r->g, c, h, r->observer, r->observer_ctx);
+	struct tunnel *t;
 
+	if (enrol_admit(c, l->proof, err) < 0)
+		return -1;
+	t = tunnel_new(r->g, c, h, r->observer, r->observer_ctx);
 	take_in(r, c, t);
 	session_set_retry_spread(tunnel_session(t), retry_spread(r));
+	session_set_proof(tunnel_session(t), l->proof);
 	if (tunnel_attach_link(t, l, h, true, err) < 0) {
 		if (c->tunnel == t)
 			registry_drop(r, c);
@@ -194,9 +207,14 @@ static int attach_again(struct registry *r, struct container *c, struct link *l,
 
 	if (h->link_no <= tunnel_link_no(t))
 		return refuse(WELCOME_RETRY, 0, "a later link of this agent is already here", out, err);
+	if (l->proof && !c->agent_key[0]) /* a new run has begun, whose agent is to have the token */
+		return refuse(WELCOME_RETRY, DUPLICATE_RETRY_MS, "the container is started anew", out, err);
+	if (enrol_admit(c, l->proof, err) < 0)
+		return -1;
 	if (tunnel_is_up(t))
 		r->totals.takeovers[TAKEOVER_LINK]++;
 	session_set_retry_spread(tunnel_session(t), retry_spread(r));
+	session_set_proof(tunnel_session(t), l->proof);
 	if (tunnel_attach_link(t, l, h, false, err) < 0) {
 		log_warn("session cannot be resumed, begun anew", "container=%.12s reason=\"%s\"", c->id, err->msg);
 		registry_drop(r, c);
@@ -239,6 +257,37 @@ static int start_challenge(struct registry *r, struct container *c, struct link 
 	return 0;
 }
 
+/* With a token that another agent has exchanged for a key: a thief, or who comes after one that is gone. */
+static int let_in_another(struct registry *r, struct container *c, struct link *l, const struct hello *h,
+			  const uint8_t *frame, size_t n, struct buf *out, struct err *err)
+{
+	uint64_t away_ms = clock_mono_ms() - r->enrolment.since_ms;
+	struct tunnel_info i;
+
+	log_warn("a token that has served is used by another agent", "container=%.12s execution=%s attempt=%u peer=%s", c->id,
+		 h->execution ? h->execution : "", h->task_attempt, l->ops->peer(l));
+	if (c->tunnel) {
+		tunnel_info(c->tunnel, &i);
+		if (h->task_attempt < tunnel_attempt(c->tunnel))
+			return refuse(WELCOME_SUPERSEDED, 0, "a later attempt has taken over", out, err);
+		if (i.migrating)
+			return refuse(WELCOME_RETRY, DUPLICATE_RETRY_MS, "the agent that has used the token is being moved", out, err);
+		if (i.up)
+			return start_challenge(r, c, l, frame, n, out, err);
+		away_ms = i.away_ms;
+	}
+	if (away_ms < ENROL_AGAIN_MS)
+		return refuse(WELCOME_RETRY, (uint32_t)(ENROL_AGAIN_MS - away_ms), "the agent that has used the token may come back",
+			      out, err);
+	if (c->tunnel) {
+		r->totals.takeovers[TAKEOVER_SILENT]++;
+		log_warn("agent replaced: it does not come back", "container=%.12s by=%s away_ms=%llu", c->id, l->ops->peer(l),
+			 (unsigned long long)away_ms);
+		registry_drop(r, c);
+	}
+	return attach_new(r, c, l, h, err);
+}
+
 static int let_in(struct registry *r, struct container *c, struct link *l, const struct hello *h,
 		  const uint8_t *frame, size_t n, struct buf *out, struct err *err)
 {
@@ -251,6 +300,8 @@ static int let_in(struct registry *r, struct container *c, struct link *l, const
 		return refuse(WELCOME_RETRY, (uint32_t)(wait_us / 1000 + 1), "too many agents call at once", out, err);
 	if (c->execution && h->execution && h->execution[0] && strcmp(c->execution, h->execution))
 		return refuse(WELCOME_SUPERSEDED, 0, "the container runs in another execution now", out, err);
+	if (enrol_is_another(c, l->proof))
+		return let_in_another(r, c, l, h, frame, n, out, err);
 	if (!t)
 		return attach_new(r, c, l, h, err);
 	if (!memcmp(tunnel_boot_id(t), h->boot_id, BOOT_ID_LEN))
@@ -273,6 +324,12 @@ static int let_in(struct registry *r, struct container *c, struct link *l, const
 	return attach_new(r, c, l, h, err);
 }
 
+static void sign_refusal(struct link *l, struct buf *frame)
+{
+	if (frame->len && l->proof && l->proof->keyed)
+		proof_sign(l->proof, SESSION_GATEWAY, frame);
+}
+
 int registry_hello(struct registry *r, const char *container_id, struct link *l, const uint8_t *frame,
 		   size_t n, struct buf *ret_refusal, struct err *err)
 {
@@ -284,8 +341,9 @@ int registry_hello(struct registry *r, const char *container_id, struct link *l,
 		return -1;
 	if (!c || !h.container_id || strcmp(h.container_id, container_id))
 		rc = refuse(WELCOME_UNKNOWN, 0, "no such container", ret_refusal, err);
-	else
+	else if ((rc = enrol_check(&r->enrolment, c, l->proof, &h, frame, n, err)) == 0)
 		rc = let_in(r, c, l, &h, frame, n, ret_refusal, err);
+	sign_refusal(l, ret_refusal);
 	hello_release(&h);
 	if (rc == 0 && l->tunnel) {
 		wake_waiters(r, container_id);
@@ -317,6 +375,7 @@ static void challenge_over(void *p)
 		log_warn("second agent refused: the first lives", "container=%.12s peer=%s incumbent=%s", c->id, l->ops->peer(l),
 			 tunnel_peer(c->tunnel));
 		session_refusal(WELCOME_DUPLICATE, DUPLICATE_RETRY_MS, "another agent holds this container", &refusal, NULL);
+		sign_refusal(l, &refusal);
 		l->ops->refuse(l, &refusal);
 	} else {
 		if (c && c->tunnel) {

@@ -1,7 +1,8 @@
 /* registry - which agent serves which container. Decides who may hold a container (R21):
  * same boot: the higher link number wins at once and the old link is fenced; another boot: the higher
  * task attempt wins; equal attempts: the incumbent is pinged and, silent for 2 s, replaced, else the
- * newcomer is told DUPLICATE. Removal compares the generation, so a late close cannot unregister a
+ * newcomer is told DUPLICATE. Where the incumbent has exchanged the token for a key, whoever comes with the token again
+ * has no rank: it is asked for as if of an equal attempt, and 10 s without a link are awaited. Removal compares the generation, so a late close cannot unregister a
  * successor. */
 #ifndef AGENTS_REGISTRY_H
 #define AGENTS_REGISTRY_H
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "tunnel.h"
 
+struct enrolment;
 struct registry;
 struct registry *registry_new(struct gateway *g);
 void registry_free(struct registry *r);
@@ -20,7 +22,9 @@ void registry_free(struct registry *r);
 void registry_observe(struct registry *r, const struct tunnel_observer *observer, void *ctx);
 
 /* Before the upgrade: may somebody with this token speak for this container?
- * 0, or ERR_NOT_FOUND (unknown container: 404) or ERR_DENIED (401, compared in constant time). */
+ * 0, or ERR_NOT_FOUND (unknown container: 404) or ERR_DENIED (401, compared in constant time; or it has been exchanged
+ * for a key). For those that prove it instead of sending it: enrol.h, with */
+const struct enrolment *registry_enrolment(const struct registry *r);
 int registry_authorize(struct registry *r, const char *container_id, const char *token, struct err *err);
 
 /* The first frame on an authorised link. 0: the link is in (l->tunnel is set) or waits for a challenge;

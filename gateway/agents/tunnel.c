@@ -294,6 +294,7 @@ void tunnel_info(const struct tunnel *t, struct tunnel_info *ret)
 		.up = tunnel_is_up(t),
 		.migrating = t->migrating,
 		.connected_ms = clock_mono_ms() - t->connected_ms,
+		.away_ms = t->link ? 0 : clock_mono_ms() - t->link_lost_ms,
 		.silent_ms = t->link ? session_silent_ms(t->session, clock_mono_ms()) : 0,
 		.queue = t->link ? t->link->ops->queue(t->link) : 0,
 		.discarded = t->discarded,

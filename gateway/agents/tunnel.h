@@ -34,6 +34,7 @@ struct link_ops {
 struct link {
 	const struct link_ops *ops;
 	struct tunnel *tunnel;          /* NULL until welcomed and after being fenced */
+	struct proof *proof;            /* how its two sides prove themselves (proof.h); NULL: by the token */
 };
 
 /* Who is told what happens to a container's agent (cloud/lifecycle). May drop the tunnel. */
@@ -124,6 +125,7 @@ struct tunnel_info {
 	const char *peer, *execution;
 	bool up, migrating;
 	uint64_t connected_ms;          /* since the first HELLO */
+	uint64_t away_ms;               /* without a link; 0: it has one */
 	uint64_t silent_ms;             /* since a frame came on the present link */
 	size_t queue;                   /* bytes ahead of a ping in our kernel */
 	size_t abandoned;               /* terminals whose client has gone */

@@ -86,9 +86,9 @@ static void signature(const struct aws_request *q, const char *day, const char *
 	AUTO_FREE char *first = xasprintf("AWS4%s", q->secret);
 	uint8_t key[SHA256_LEN];
 
-	sign_hmac_sha256(first, strlen(first), parts[0], strlen(parts[0]), key);
+	hmac_sha256(first, strlen(first), parts[0], strlen(parts[0]), key);
 	for (size_t i = 1; i < sizeof(parts) / sizeof(*parts); i++)
-		sign_hmac_sha256(key, sizeof(key), parts[i], strlen(parts[i]), key);
+		hmac_sha256(key, sizeof(key), parts[i], strlen(parts[i]), key);
 	hex_encode(key, sizeof(key), out);
 }
 

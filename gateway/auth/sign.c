@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <stdbool.h>
 #include <string.h>
@@ -101,12 +100,6 @@ char *sign_jwt(const char *pem, json_t *header, json_t *claims, struct err *err)
 	signature = rs256(key, text, err);
 	EVP_PKEY_free(key);
 	return signature ? xasprintf("%s.%s", text, signature) : NULL;
-}
-
-void sign_hmac_sha256(const void *key, size_t key_len, const void *p, size_t n, uint8_t out[SHA256_LEN])
-{
-	if (!HMAC(EVP_sha256(), key, (int)key_len, p, n, out, NULL))
-		abort(); /* out of memory */
 }
 
 char *sign_percent_encode(const char *s, const char *also)

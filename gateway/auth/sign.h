@@ -14,7 +14,6 @@
 int sign_check_key(const char *pem, struct err *err);
 /* RFC 7515: header.claims.signature; caller frees. header gets alg RS256 and typ. Both JSON values are stolen. */
 char *sign_jwt(const char *pem, json_t *header, json_t *claims, struct err *err);
-void sign_hmac_sha256(const void *key, size_t key_len, const void *p, size_t n, uint8_t out[SHA256_LEN]);
 /* Percent-encoding of everything but letters, digits and -_.~ and what is in `also`; caller frees. */
 char *sign_percent_encode(const char *s, const char *also);
 

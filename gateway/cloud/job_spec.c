@@ -159,6 +159,7 @@ static json_t *agent_spec(const struct config *cfg, const struct container *c, b
 
 	if (c->hold)
 		json_object_set_new(spec, "hold", json_true());
+	json_object_set_new(spec, "proofs", json_true());
 	if (cfg->tunnel_checksums)
 		json_object_set_new(spec, "checksums", json_true());
 	/* --rm removes the container at its end: nobody can ask for its files any more. */

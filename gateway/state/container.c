@@ -181,6 +181,8 @@ int container_set_starting(struct container *c, const char *token, struct err *e
 	}
 	c->restart_base = c->restart_count;
 	c->job = c->execution = c->error = NULL;
+	if (!c->staged_run) /* else its agent is there already */
+		c->agent_key[0] = c->agent_public[0] = '\0';
 	c->staged_run = 0;
 	snprintf(c->token, sizeof(c->token), "%s", token);
 	return container_commit(c, &before, err);
@@ -192,9 +194,19 @@ int container_set_staged(struct container *c, const char *token, uint64_t owners
 	struct container before = *c;
 
 	snprintf(c->token, sizeof(c->token), "%s", token);
+	c->agent_key[0] = c->agent_public[0] = '\0';
 	c->staged_run = owners_run;
 	c->job = c->execution = NULL; /* of a former run */
 	json_object_set_new(c->config, "Hostname", doc_text(hostname)); /* as dockerd, whose containers share it */
+	return container_commit(c, &before, err);
+}
+
+int container_set_agent_key(struct container *c, const char *key, const char *public_key, struct err *err)
+{
+	struct container before = *c;
+
+	snprintf(c->agent_key, sizeof(c->agent_key), "%s", key);
+	snprintf(c->agent_public, sizeof(c->agent_public), "%s", public_key);
 	return container_commit(c, &before, err);
 }
 

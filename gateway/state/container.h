@@ -62,7 +62,9 @@ struct container {
 
 	/* Cloud Run and the agent of the present run. */
 	char *job, *execution;      /* short names; NULL if none */
-	char token[ID_HEX_MAX];     /* what the agent proves itself with */
+	char token[ID_HEX_MAX];     /* what the agent proves itself with at first, */
+	char agent_key[ID_HEX_MAX]; /* and from then on; "": none has called, or one without proofs. Shown to nobody */
+	char agent_public[ID_HEX_MAX]; /* which process has that key */
 	uint64_t staged_run;        /* its agent is there and holds main, in this run of the container whose network it
 				     * shares (cloud/shared_task.h); 0: no */
 
@@ -112,6 +114,8 @@ struct log *container_log(struct container *c, struct err *err);
 int container_set_starting(struct container *c, const char *token, struct err *err);
 /* Not a start yet: its agent comes along with another container's. */
 int container_set_staged(struct container *c, const char *token, uint64_t owners_run, const char *hostname, struct err *err);
+/* The agent of this run that the token has let in. */
+int container_set_agent_key(struct container *c, const char *key, const char *public_key, struct err *err);
 int container_set_job(struct container *c, const char *job, const char *execution, struct err *err);
 int container_set_ports(struct container *c, json_t *ports, struct err *err); /* takes the reference */
 int container_set_start_failed(struct container *c, int exit_code, const char *sentence, struct err *err);

@@ -50,6 +50,10 @@ json_t *container_to_doc(const struct container *c)
 	json_object_set_new(d, "job", doc_text(c->job));
 	json_object_set_new(d, "execution", doc_text(c->execution));
 	json_object_set_new(d, "token", doc_text(c->token));
+	if (c->agent_key[0]) {
+		json_object_set_new(d, "agentKey", json_string(c->agent_key));
+		json_object_set_new(d, "agentPublic", json_string(c->agent_public));
+	}
 	json_object_set_new(d, "stagedRun", json_integer((json_int_t)c->staged_run));
 	if (c->foreign)
 		json_object_set_new(d, "foreign", json_true());
@@ -112,6 +116,8 @@ struct container *container_from_doc(const char *id, const json_t *d, struct err
 	c->job = doc_dup(d, "job");
 	c->execution = doc_dup(d, "execution");
 	doc_copy(d, "token", c->token, sizeof(c->token));
+	doc_copy(d, "agentKey", c->agent_key, sizeof(c->agent_key));
+	doc_copy(d, "agentPublic", c->agent_public, sizeof(c->agent_public));
 	c->staged_run = (uint64_t)doc_int(d, "stagedRun");
 	c->foreign = doc_bool(d, "foreign");
 	if (state_from_doc(c, d, err) < 0)
@@ -131,7 +137,8 @@ json_t *container_record(const struct container *c)
 {
 	static const char *const state[] = {"state", "exitCode", "error", "started", "pid", "outputIncomplete",
 					    "paused", "restarting", "restartCount", "restartBase", "executionsLost",
-					    "stoppedByHand", "exitOnNext", "memoryLimit", "health", "job", "execution", "token"};
+					    "stoppedByHand", "exitOnNext", "memoryLimit", "health", "job", "execution", "token", "agentKey",
+					    "agentPublic"};
 	json_t *d = container_to_doc(c);
 
 	for (size_t i = 0; i < sizeof(state) / sizeof(state[0]); i++)

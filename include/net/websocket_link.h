@@ -49,6 +49,7 @@ struct wslink_options {
 	const char *subprotocol;     /* offered, and required in the answer */
 	bool subprotocol_optional;   /* but an answer without it will do: see wslink_has_subprotocol */
 	struct strv headers;         /* "Authorization: Bearer ..." */
+	const char *answer_header;   /* of the 101, kept for wslink_answer; NULL: none */
 	struct tls *tls;             /* client context; needed for wss and https */
 	uint64_t timeout_ms;         /* connect + handshake */
 };
@@ -60,6 +61,7 @@ struct wslink *wslink_connect(uv_loop_t *loop, const struct wslink_options *opt,
 struct wslink *wslink_adopt(struct conn *conn, struct buf *leftover, const struct wslink_ops *ops,
 			    void *ctx);
 bool wslink_has_subprotocol(const struct wslink *l); /* the one that was offered; once open */
+const char *wslink_answer(const struct wslink *l); /* its answer_header, or NULL; once open */
 void wslink_speak_text(struct wslink *l);     /* from here on text both ways, and no binary */
 void wslink_give(struct wslink *l, const struct wslink_ops *ops, void *ctx); /* to another owner */
 void wslink_wake(struct wslink *l);           /* cheap; may be called at any time, also in callbacks */

@@ -358,16 +358,15 @@ static int connect_life_line(uint16_t sidecar_port)
 static int set_up(struct run *r, const struct config *cfg, struct err *err)
 {
 	struct agent *a = &r->a;
-	uint8_t boot_id[BOOT_ID_LEN];
 
 	ensure_stdio();
 	a->cfg = cfg;
-	random_bytes(boot_id, sizeof(boot_id));
+	random_bytes(a->boot_id, sizeof(a->boot_id));
 	raise_nofile(a);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what the container starts stays below us: walk.h */
 	r->life_line = connect_life_line(cfg->sidecar_port);
 	uv_loop_init(&a->loop);
-	a->session = session_new(SESSION_AGENT, boot_id, &session_ops, r);
+	a->session = session_new(SESSION_AGENT, a->boot_id, &session_ops, r);
 	a->budget.limit = cfg->tunnel_memory;
 	session_set_budget(a->session, &a->budget);
 	if (cfg->checksums)

@@ -22,6 +22,7 @@ struct agent {
 	uv_loop_t loop;
 	const struct config *cfg;      /* borrowed */
 	struct rlimit nofile;          /* as we found it; our processes get it back */
+	uint8_t boot_id[BOOT_ID_LEN];
 	struct tunnel_budget budget;
 	struct session *session;       /* ours, as all below */
 	struct pump *pump;

@@ -203,6 +203,7 @@ static int spec_apply(const json_t *root, struct config *c, struct err *err)
 	c->tunnel_memory = (size_t)tunnel_memory;
 	c->renew_ms = (uint64_t)renew_ms;
 	c->checksums = json_is_true(json_object_get(root, "checksums"));
+	c->proofs = json_is_true(json_object_get(root, "proofs"));
 	c->hold = json_is_true(json_object_get(root, "hold"));
 	c->main.tty = json_is_true(json_object_get(root, "tty"));
 	c->main.open_stdin = json_is_true(json_object_get(root, "openStdin"));

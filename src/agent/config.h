@@ -35,6 +35,7 @@ struct config {
 	bool hold;                   /* the main process waits for BEGIN, */
 	uint64_t hold_ms;            /* for so long while no gateway is there */
 	bool checksums;              /* of streams from their first byte on, before a gateway asks for it */
+	bool proofs;                 /* the gateway knows them (proof.h): the token itself is never sent */
 	uint64_t renew_ms;           /* a link is replaced at this age; 0 = only where the gateway says so */
 	size_t tunnel_memory;        /* what windows may grow by, of all streams together */
 	struct restart_policy restart;

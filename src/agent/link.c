@@ -11,6 +11,7 @@
 #include "net/defer.h"
 #include "net/tls.h"
 #include "proc.h"
+#include "prove.h"
 
 #define SPREAD_MS 100            /* a lost link: at once, give or take; the gateway may say otherwise */
 #define SPREAD_MAX_MS 30000
@@ -26,6 +27,7 @@ struct links {
 	struct tls *tls;             /* loaded at the first dial that needs it */
 	struct wslink *current;      /* the session's */
 	struct wslink *pending;      /* dialling; becomes current when open */
+	struct prover prover;
 	struct dialect *dialect;     /* for back ends of the predecessor; NULL before the first */
 	bool bridged;                /* it is the session's link; current is NULL */
 	uint64_t link_no;
@@ -119,12 +121,18 @@ static void dial(void *ctx)
 		.subprotocol_optional = true,
 		.timeout_ms = LINK_CONNECT_MS,
 	};
+	char proof[PROOF_TEXT_MAX];
 	struct err err = {0};
 
 	l->retry = NULL;
 	opt.tls = client_tls(l, &err);
 	if (err.kind == ERR_NONE) {
-		if (*cfg->token)
+		if (cfg->proofs) {
+			prover_request(&l->prover, proof);
+			strv_take(&headers, xasprintf(PROOF_REQUEST ": %s", proof));
+			opt.answer_header = PROOF_ANSWER;
+			opt.subprotocol_optional = false;
+		} else if (*cfg->token)
 			strv_take(&headers, xasprintf("Authorization: Bearer %s", cfg->token));
 		opt.headers = headers;
 		l->pending = wslink_connect(&l->agent->loop, &opt, &link_ops, l, &err);
@@ -149,6 +157,8 @@ static void drop_current(struct links *l)
 		return;
 	wslink_close(l->current);
 	l->current = NULL;
+	if (l->up)
+		prover_left(&l->prover);
 	l->up = false;
 	session_link_down(l->agent->session);
 }
@@ -188,13 +198,19 @@ static void say_hello(struct links *l)
 }
 
 /* An open WebSocket takes over; the one before is fenced off first, so that nothing is read twice. */
-static void take_over(struct links *l, struct wslink *link, bool forward)
+static void take_over(struct links *l, struct wslink *link, const struct proof *proof, bool forward)
 {
+	struct err err;
+
 	drop_current(l);
 	l->current = link;
 	l->renew_at_ms = 0;
 	l->forward = forward;
 	l->opened_ms = clock_mono_ms();
+	if (proof && prover_begin(&l->prover, proof, &err) < 0) {
+		lost(l, err.msg);
+		return;
+	}
 	say_hello(l);
 	wslink_wake(link);
 }
@@ -246,6 +262,8 @@ static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
 	case WELCOME_NEW:
 		l->up = true;
 		l->up_ms = clock_mono_ms();
+		if (l->agent->cfg->proofs)
+			prover_proved(&l->prover);
 		l->renew_at_ms = l->forward || !l->agent->cfg->callback_url ? 0 : renewal_due(l);
 		l->not_found = l->tries = 0;
 		l->spread_ms = !retry_after_ms ? SPREAD_MS : retry_after_ms < SPREAD_MAX_MS ? retry_after_ms : SPREAD_MAX_MS;
@@ -273,12 +291,17 @@ static void on_verdict(struct links *l, int verdict, uint32_t retry_after_ms)
 static void on_open(void *ctx, struct wslink *link)
 {
 	struct links *l = ctx;
+	struct err err;
 
 	if (link != l->pending)
 		return;
 	l->pending = NULL;
-	if (wslink_has_subprotocol(link))
-		take_over(l, link, false);
+	if (l->agent->cfg->proofs && prover_take_answer(&l->prover, wslink_answer(link), &err) < 0) {
+		log_error("the gateway cannot be believed", "retry_ms=%d reason=\"%s\"", SLOW_RETRY_MS, err.msg);
+		wslink_close(link);
+		retry_slowly(l);
+	} else if (wslink_has_subprotocol(link))
+		take_over(l, link, l->agent->cfg->proofs ? &l->prover.dialled : NULL, false);
 	else
 		bridge(l, link, true);
 }
@@ -322,7 +345,7 @@ static void on_close(void *ctx, struct wslink *link, int http_status, const char
 	} else if (link == l->pending) {
 		l->pending = NULL;
 		if (http_status == 401)
-			log_error("the gateway refuses our token", "retry_ms=%d", SLOW_RETRY_MS);
+			log_error(l->agent->cfg->proofs ? "the gateway refuses our proof" : "the gateway refuses our token", "retry_ms=%d", SLOW_RETRY_MS);
 		else if ((l->tries & (l->tries + 1)) == 0) /* the 1st, 2nd, 4th, 8th ... in a row */
 			log_warn("cannot reach the gateway", "tries=%u status=%d reason=\"%s\"",
 				 l->tries + 1, http_status, reason);
@@ -348,6 +371,7 @@ struct links *links_new(struct agent *a)
 
 	l->agent = a;
 	l->spread_ms = SPREAD_MS;
+	prover_init(&l->prover, a);
 	uv_timer_init(&a->loop, &l->tick);
 	l->tick.data = l;
 	return l;
@@ -379,12 +403,17 @@ void links_dial(struct links *l)
 		dial(l);
 }
 
-void links_adopt(struct links *l, struct conn *conn, struct buf *leftover)
+int links_take_request(struct links *l, const char *authorization, struct proof *ret, struct err *err)
+{
+	return prover_take_request(&l->prover, authorization, l->up, ret, err);
+}
+
+void links_adopt(struct links *l, struct conn *conn, struct buf *leftover, const struct proof *proof)
 {
 	timer_cancel(&l->retry);
 	wslink_close(l->pending);
 	l->pending = NULL;
-	take_over(l, wslink_adopt(conn, leftover, &link_ops, l), true);
+	take_over(l, wslink_adopt(conn, leftover, &link_ops, l), proof, true);
 }
 
 void links_adopt_dialect(struct links *l, struct conn *conn, struct buf *leftover)

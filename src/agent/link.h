@@ -12,6 +12,7 @@
 
 #include "agent.h"
 #include "net/websocket_link.h"
+#include "proof.h"
 
 #define LINK_HANDSHAKE_MS 10000   /* WebSocket open to WELCOME */
 #define LINK_CONNECT_MS 15000
@@ -23,8 +24,10 @@ struct links *links_new(struct agent *a);
 void links_free(struct links *l);
 
 void links_dial(struct links *l);                    /* first try now; nothing without a URL */
-/* A WebSocket from the gateway, handshake answered: it becomes the session's link. */
-void links_adopt(struct links *l, struct conn *conn, struct buf *leftover);
+/* The gateway calls, with this Authorization: may it? *ret is for links_adopt. */
+int links_take_request(struct links *l, const char *authorization, struct proof *ret, struct err *err);
+/* A WebSocket from the gateway, handshake answered: it becomes the session's link. proof NULL: by its token. */
+void links_adopt(struct links *l, struct conn *conn, struct buf *leftover, const struct proof *proof);
 /* One from a back end of the predecessor, which asked for no subprotocol. */
 void links_adopt_dialect(struct links *l, struct conn *conn, struct buf *leftover);
 void links_wake(struct links *l);                    /* the session has something to send */

@@ -41,6 +41,8 @@ static void answer_health(struct agent *a, struct exchange *x)
 	buf_init(&b, 256);
 	buf_printf(&b, "{\"status\":\"ok\",\"pid\":%d,\"exited\":%s", (int)getpid(),
 		   e ? "true" : "false");
+	if (a->cfg->proofs)
+		buf_printf(&b, ",\"proofs\":true");
 	if (e)
 		buf_printf(&b, ",\"exitCode\":%d", e->code);
 	buf_printf(&b, "}\n");
@@ -48,12 +50,15 @@ static void answer_health(struct agent *a, struct exchange *x)
 	buf_release(&b);
 }
 
-/* In the header, or, as the predecessor has it too, in the query. */
-static bool authorized(const struct agent *a, const struct exchange *x)
+/* By a proof, where that is the way; else the token in the header, or, as the predecessor has it too, in the query. */
+static bool authorized(const struct agent *a, const struct exchange *x, struct proof *proof, struct err *err)
 {
 	const char *value = exchange_header(x, "Authorization");
 	AUTO_FREE char *argument = parse_query(exchange_query(x), "token");
 
+	if (a->cfg->proofs)
+		return links_take_request(a->links, value, proof, err) == 0;
+	err_set(err, ERR_DENIED, "wrong token");
 	if (value && strncasecmp(value, "Bearer ", 7) == 0 && token_equal(a->cfg->token, value + 7))
 		return true;
 	return argument && token_equal(a->cfg->token, argument);
@@ -75,10 +80,10 @@ static bool lists(const char *list, const char *word)
 	return false;
 }
 
-/* ours: the other side has asked for our subprotocol. */
-static void accept_tunnel(struct agent *a, struct exchange *x, const char *key, bool ours)
+/* ours: the other side has asked for our subprotocol. proof NULL: it came with the token. */
+static void accept_tunnel(struct agent *a, struct exchange *x, const char *key, bool ours, const struct proof *proof)
 {
-	char accept[29];
+	char accept[29], answered[PROOF_TEXT_MAX];
 	struct buf answer, leftover;
 	struct conn *conn;
 	bool eof = false;
@@ -87,8 +92,13 @@ static void accept_tunnel(struct agent *a, struct exchange *x, const char *key, 
 	buf_init(&answer, 1024);
 	buf_printf(&answer,
 		   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		   "Sec-WebSocket-Accept: %s\r\n%s\r\n", accept,
+		   "Sec-WebSocket-Accept: %s\r\n%s", accept,
 		   ours ? "Sec-WebSocket-Protocol: " TUNNEL_SUBPROTOCOL "\r\n" : "");
+	if (proof) {
+		proof_answer(proof, SESSION_AGENT, answered);
+		buf_printf(&answer, PROOF_ANSWER ": %s\r\n", answered);
+	}
+	buf_append(&answer, "\r\n", 2);
 	buf_init(&leftover, 1024 * 1024);
 	conn = exchange_hijack(x, &leftover, &eof);
 	/* A fresh connection takes these 200 bytes at once, or it is not worth having. NULL: a body was to follow. */
@@ -96,8 +106,10 @@ static void accept_tunnel(struct agent *a, struct exchange *x, const char *key, 
 		log_warn("tunnel refused: a request with a body", "%s", "");
 	else if (eof || conn_write(conn, buf_head(&answer), answer.len) != (ssize_t)answer.len)
 		conn_close(conn);
+	else if (ours)
+		links_adopt(a->links, conn, &leftover, proof);
 	else
-		(ours ? links_adopt : links_adopt_dialect)(a->links, conn, &leftover);
+		links_adopt_dialect(a->links, conn, &leftover);
 	buf_release(&leftover);
 	buf_release(&answer);
 }
@@ -107,9 +119,11 @@ static void answer_tunnel(struct agent *a, struct exchange *x)
 	const char *key = exchange_header(x, "Sec-WebSocket-Key");
 	const char *version = exchange_header(x, "Sec-WebSocket-Version");
 	const char *offered = exchange_header(x, "Sec-WebSocket-Protocol");
+	struct proof proof;
+	struct err err;
 
-	if (!authorized(a, x)) {
-		log_warn("tunnel refused: wrong token", "peer=%s", exchange_peer(x));
+	if (!authorized(a, x, &proof, &err)) {
+		log_warn("tunnel refused", "peer=%s reason=\"%s\"", exchange_peer(x), err.msg);
 		reply_text(x, 401, "unauthorized\n");
 	} else if (!exchange_wants_upgrade(x) || !lists(exchange_header(x, "Upgrade"), "websocket") ||
 		   !key || strlen(key) != 24) {
@@ -117,10 +131,10 @@ static void answer_tunnel(struct agent *a, struct exchange *x)
 	} else if (!version || strcmp(version, "13") != 0) {
 		exchange_add_header(x, "Sec-WebSocket-Version", "13");
 		reply_text(x, 426, "WebSocket version 13 is spoken here\n");
-	} else if (offered && !lists(offered, TUNNEL_SUBPROTOCOL)) {
+	} else if ((offered || a->cfg->proofs) && !lists(offered, TUNNEL_SUBPROTOCOL)) {
 		reply_text(x, 400, "subprotocol " TUNNEL_SUBPROTOCOL " is spoken here\n");
 	} else {
-		accept_tunnel(a, x, key, offered != NULL);
+		accept_tunnel(a, x, key, offered != NULL, a->cfg->proofs ? &proof : NULL);
 	}
 }
 

@@ -1,14 +1,18 @@
-/* token - randomness from the kernel, digests from OpenSSL, comparison in constant time.
+/* token - randomness from the kernel, digests and keys from OpenSSL, comparison in constant time.
  * Owns nothing. Random bytes come from getrandom(2): no state to seed, to fork or to leak. */
 #include "base/token.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "base/mem.h"
 
 void random_bytes(void *out, size_t n)
 {
@@ -119,4 +123,64 @@ bool token_equal(const char *expected, const char *given)
 	for (size_t i = 0; i < n; i++)
 		diff |= (unsigned char)given[i] ^ (unsigned char)expected[i < have ? i : have];
 	return diff == 0;
+}
+
+bool secret_equal(const void *a, const void *b, size_t n)
+{
+	return CRYPTO_memcmp(a, b, n) == 0;
+}
+
+void secret_clear(void *p, size_t n)
+{
+	OPENSSL_cleanse(p, n);
+}
+
+/* ---- keys --------------------------------------------------------------------------------------- */
+
+void hmac_sha256(const void *key, size_t key_len, const void *p, size_t n, uint8_t out[SHA256_LEN])
+{
+	if (!HMAC(EVP_sha256(), key, (int)key_len, p, n, out, NULL))
+		abort(); /* out of memory */
+}
+
+void hkdf_sha256(const void *salt, size_t salt_len, const void *secret, size_t secret_len, const void *info,
+		 size_t info_len, uint8_t out[SHA256_LEN])
+{
+	static const uint8_t none[SHA256_LEN];
+	uint8_t extracted[SHA256_LEN], *block = xmalloc(info_len + 1);
+
+	hmac_sha256(salt ? salt : none, salt ? salt_len : sizeof(none), secret, secret_len, extracted);
+	memcpy(block, info, info_len);
+	block[info_len] = 1;
+	hmac_sha256(extracted, sizeof(extracted), block, info_len + 1, out);
+	secret_clear(extracted, sizeof(extracted));
+	free(block);
+}
+
+void x25519_public(const uint8_t private_key[X25519_LEN], uint8_t out[X25519_LEN])
+{
+	EVP_PKEY *own = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_key, X25519_LEN);
+	size_t n = X25519_LEN;
+
+	if (!own || EVP_PKEY_get_raw_public_key(own, out, &n) != 1)
+		abort();
+	EVP_PKEY_free(own);
+}
+
+int x25519_shared(const uint8_t private_key[X25519_LEN], const uint8_t others[X25519_LEN], uint8_t out[X25519_LEN])
+{
+	EVP_PKEY *own = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_key, X25519_LEN);
+	EVP_PKEY *peer = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, others, X25519_LEN);
+	EVP_PKEY_CTX *ctx = own ? EVP_PKEY_CTX_new(own, NULL) : NULL;
+	size_t n = X25519_LEN;
+	int rc;
+
+	if (!peer || !ctx)
+		abort();
+	rc = EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+	     EVP_PKEY_derive(ctx, out, &n) == 1 ? 0 : -1; /* a secret of zeros is refused there */
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(peer);
+	EVP_PKEY_free(own);
+	return rc;
 }

@@ -70,6 +70,7 @@ struct wslink {
 	uint64_t deadline_ms;
 	char key[25];
 	char *request, *subprotocol;    /* ours */
+	char *answer_header, *answer_value;
 	/* for on_close */
 	int http_status;
 	bool closed_by_owner;
@@ -91,6 +92,8 @@ static void link_free(void *p)
 	http1_free(l->answer);
 	free(l->request);
 	free(l->subprotocol);
+	free(l->answer_header);
+	free(l->answer_value);
 	free(l);
 }
 
@@ -478,6 +481,8 @@ static void take_answer(struct wslink *l)
 		return;
 	}
 	timer_cancel(&l->timer);
+	if (l->answer_header)
+		l->answer_value = xstrdup(http1_header(l->answer, l->answer_header));
 	http1_free(l->answer);
 	l->answer = NULL;
 	l->state = OPEN;
@@ -663,6 +668,7 @@ struct wslink *wslink_connect(uv_loop_t *loop, const struct wslink_options *opt,
 	if (!l->request)
 		goto fail;
 	l->subprotocol = xstrdup(opt->subprotocol);
+	l->answer_header = xstrdup(opt->answer_header);
 	l->subprotocol_optional = opt->subprotocol_optional;
 	l->answer = http1_new_response(ANSWER_HEAD_MAX);
 	uv_update_time(loop);
@@ -699,6 +705,11 @@ struct wslink *wslink_adopt(struct conn *conn, struct buf *leftover, const struc
 bool wslink_has_subprotocol(const struct wslink *l)
 {
 	return l->has_subprotocol;
+}
+
+const char *wslink_answer(const struct wslink *l)
+{
+	return l->answer_value;
 }
 
 void wslink_speak_text(struct wslink *l)
