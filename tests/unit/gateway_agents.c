@@ -1,4 +1,5 @@
 /* Who holds a container (R21, R23): agents that call at the same door, each with a link of its own. */
+#include "agents/enrol.h"
 #include "agents/registry.h"
 #include "agents/tunnel.h"
 #include "session.h"
@@ -12,7 +13,11 @@ struct caller {
 	const char *execution;
 	uint32_t attempt;
 	uint64_t link_no;
-	bool closed;
+	bool proves, closed;
+	struct proof_pair pair;
+	struct proof dialled, proof; /* its own side of the link, and the gateway's */
+	uint8_t key[PROOF_LEN];
+	bool has_key;
 	int refused;             /* verdict of the WELCOME that was sent to it; -1 = none */
 	uint32_t retry_after_ms;
 };
@@ -96,6 +101,38 @@ static void teardown(void)
 TestSuite(agents, .init = setup, .fini = teardown);
 TestSuite(crowd, .fini = teardown);
 
+/* The upgrade, for those that prove themselves. */
+static int upgrade(struct caller *c)
+{
+	struct proof_own own = { .role = SESSION_AGENT, .pair = &c->pair, .container_id = box->id, .token = box->token,
+				 .key = c->has_key ? c->key : NULL };
+	uint8_t boot[BOOT_ID_LEN] = { c->boot };
+	char text[PROOF_TEXT_MAX];
+	struct err err;
+
+	proof_request(&c->dialled, &own, text);
+	if (enrol_take_request(registry_enrolment(f.g.registry), box, text, &c->proof, &err) < 0)
+		return -1;
+	c->link.proof = &c->proof;
+	proof_answer(&c->proof, SESSION_GATEWAY, text);
+	cr_assert_eq(proof_take_answer(&c->dialled, &own, text, &err), 0, "%s", err.msg);
+	cr_assert_eq(proof_make_key(&c->dialled, &own, c->execution, boot, &err), 0);
+	session_set_proof(c->session, &c->dialled);
+	return 0;
+}
+
+/* It reads its WELCOME, and that is the gateway's. */
+static void is_welcomed(struct caller *c)
+{
+	struct frame_out out;
+	struct err err;
+
+	cr_assert_eq(tunnel_next_frame(box->tunnel, &out), 1);
+	cr_assert_eq(session_receive(c->session, out.head, out.head_len, 1, &err), 0, "%s", err.msg);
+	memcpy(c->key, c->dialled.key, PROOF_LEN);
+	c->has_key = true;
+}
+
 /* HELLO on a new link. 0: it is in, or has to wait; else its refusal has come. */
 static int calls(struct caller *c)
 {
@@ -108,6 +145,8 @@ static int calls(struct caller *c)
 
 	c->closed = false;
 	c->refused = -1;
+	if (c->proves)
+		cr_assert_eq(upgrade(c), 0);
 	h.procs = xcalloc(1, sizeof(*h.procs));
 	h.n_procs = 1;
 	h.procs[0] = (struct proc_row){ .channel = 1, .exec_id = xstrdup(""), .state = PROC_RUNNING, .pid = 7 };
@@ -281,4 +320,172 @@ Test(crowd, who_renews_a_link_is_not_counted)
 	for (int i = 0; i < 50; i++)
 		cr_assert_eq(calls(&one), 0);
 	cr_assert(holds(&one));
+}
+
+/* ---- tokens that serve once (R24) ---------------------------------------------------------------- */
+
+static void enrolled(struct caller *c)
+{
+	c->proves = true;
+	proof_pair_new(&c->pair);
+	cr_assert_eq(calls(c), 0);
+	cr_assert(holds(c));
+	is_welcomed(c);
+}
+
+static void wants_to_enrol(struct caller *c)
+{
+	c->proves = true;
+	proof_pair_new(&c->pair);
+}
+
+static void setup_token(void)
+{
+	begin(0);
+	cr_assert_eq(container_set_starting(box, "a token", NULL), 0);
+}
+
+TestSuite(token, .init = setup_token, .fini = teardown);
+
+Test(token, it_is_exchanged_for_a_key_and_is_worth_nothing_afterwards)
+{
+	char key[ID_HEX_MAX];
+	struct err err;
+
+	cr_expect_eq(registry_authorize(f.g.registry, box->id, "a token", &err), 0, "an older agent may come with it");
+	enrolled(&one);
+	hex_encode(one.key, PROOF_LEN, key);
+	cr_expect_str_eq(box->agent_key, key);
+	cr_expect_eq(registry_authorize(f.g.registry, box->id, "a token", &err), -1);
+	cr_expect_eq(err.kind, ERR_DENIED);
+	cr_expect_lt(calls(&two), 0, "not even with an upgrade from before");
+	cr_expect(holds(&one));
+}
+
+Test(token, the_key_resumes_without_being_made_again)
+{
+	char before[ID_HEX_MAX];
+
+	enrolled(&one);
+	memcpy(before, box->agent_key, sizeof(before));
+	hangs_up(&one);
+	cr_assert_eq(calls(&one), 0);
+	cr_expect(one.proof.resumes);
+	is_welcomed(&one);
+	cr_expect_str_eq(box->agent_key, before);
+	cr_expect_eq(takeovers(TAKEOVER_SILENT), 0);
+}
+
+Test(token, a_welcome_that_was_lost_does_not_lock_out)
+{
+	wants_to_enrol(&one);
+	cr_assert_eq(calls(&one), 0); /* and never hears of it */
+	hangs_up(&one);
+	cr_assert_eq(calls(&one), 0, "the same process enrols again");
+	cr_expect(holds(&one));
+	cr_expect_not(one.proof.resumes);
+	is_welcomed(&one);
+	hangs_up(&one);
+	cr_assert_eq(calls(&one), 0);
+	cr_expect(one.proof.resumes);
+}
+
+Test(token, the_key_is_in_the_record_and_nowhere_else)
+{
+	json_t *record;
+
+	enrolled(&one);
+	record = container_record(box); /* what is put into the job's annotations */
+	cr_expect_null(json_object_get(record, "agentKey"));
+	cr_expect_null(json_object_get(record, "token"));
+	json_decref(record);
+	registry_free(f.g.registry); /* a crash: another registry, the record as it was */
+	f.g.registry = registry_new(&f.g);
+	registry_observe(f.g.registry, &observer, NULL);
+	one.link = (struct link){ .ops = &link_ops };
+	cr_assert_eq(calls(&one), 0);
+	cr_expect(one.proof.resumes);
+	cr_expect(holds(&one));
+}
+
+Test(token, a_gateway_that_has_lost_its_memory_takes_the_token_once_more)
+{
+	enrolled(&one);
+	hangs_up(&one);
+	registry_drop(f.g.registry, box);
+	box->agent_key[0] = box->agent_public[0] = '\0';
+	cr_assert_eq(calls(&one), 0);
+	cr_expect_not(one.proof.resumes);
+	cr_expect(holds(&one));
+	is_welcomed(&one);
+	cr_expect_neq(box->agent_key[0], '\0');
+}
+
+Test(token, a_second_one_that_has_it_waits_for_the_first_to_come_back)
+{
+	enrolled(&one);
+	hangs_up(&one);
+	wants_to_enrol(&two);
+	two.attempt = 7; /* says it */
+	cr_assert_lt(calls(&two), 0);
+	cr_expect_eq(two.refused, WELCOME_RETRY, "and its refusal is proved");
+	cr_expect_gt(two.retry_after_ms, 5000);
+	cr_assert_eq(calls(&one), 0);
+	cr_expect(holds(&one) && one.proof.resumes);
+	registry_drop(f.g.registry, box);
+	one.link.tunnel = NULL;
+	cr_assert_lt(calls(&two), 0, "nor is it let in when the gateway has just begun");
+	cr_expect_eq(two.refused, WELCOME_RETRY);
+}
+
+Test(token, a_later_attempt_is_not_believed_at_once)
+{
+	enrolled(&one);
+	wants_to_enrol(&two);
+	two.attempt = 7;
+	cr_assert_eq(calls(&two), 0);
+	cr_expect(holds(&one), "the first is asked");
+	hangs_up(&two);
+	wants_to_enrol(&three);
+	three.boot = one.boot; /* nor is a name that was heard */
+	session_free(three.session);
+	three.session = session_new(SESSION_AGENT, (uint8_t[BOOT_ID_LEN]){ one.boot }, &agent_ops, &three);
+	three.link_no = 100;
+	cr_assert_eq(calls(&three), 0);
+	cr_expect(holds(&one), "the first is asked");
+	cr_expect_null(three.link.tunnel);
+	hangs_up(&three);
+}
+
+Test(token, one_that_is_silent_is_replaced_and_its_key_with_it)
+{
+	char before[ID_HEX_MAX];
+
+	enrolled(&one);
+	memcpy(before, box->agent_key, sizeof(before));
+	((struct enrolment *)registry_enrolment(f.g.registry))->since_ms -= 60000;
+	wants_to_enrol(&two);
+	cr_assert_eq(calls(&two), 0);
+	run_until_settled();
+	cr_assert(holds(&two));
+	cr_expect_str_neq(box->agent_key, before);
+	is_welcomed(&two);
+	cr_assert_eq(calls(&one), 0, "it may ask");
+	cr_expect_not(one.proof.resumes);
+	cr_expect(holds(&two), "but is one of no rank now");
+	hangs_up(&one);
+}
+
+Test(token, a_new_run_has_a_token_of_its_own)
+{
+	struct err err;
+
+	enrolled(&one);
+	cr_assert_eq(container_set_starting(box, "another token", NULL), 0);
+	cr_expect_eq(box->agent_key[0], '\0');
+	cr_expect_eq(registry_authorize(f.g.registry, box->id, "a token", &err), -1);
+	cr_expect_eq(registry_authorize(f.g.registry, box->id, "another token", &err), 0);
+	cr_assert_lt(calls(&one), 0, "as of a fixed token: the former agent is not to have the new run's");
+	cr_expect_eq(one.refused, WELCOME_RETRY);
+	cr_expect_eq(box->agent_key[0], '\0');
 }

@@ -264,7 +264,7 @@ Test(job_spec, the_specification_of_a_plain_container)
 	json_t *job = build(), *spec = spec_of(job);
 
 	expect_json(spec, "{\"tty\":false,\"openStdin\":false,\"stdinOnce\":false,\"user\":\"1000:1000\","
-		"\"lingerMs\":60000,\"env\":["
+		"\"lingerMs\":60000,\"proofs\":true,\"env\":["
 		"\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\","
 		"\"HOSTNAME=0123456789ab\",\"K=v\"]}", "spec");
 	json_decref(spec);
@@ -284,7 +284,7 @@ Test(job_spec, the_specification_of_a_terminal)
 	job = build();
 	spec = spec_of(job);
 	expect_json(spec, "{\"tty\":true,\"openStdin\":true,\"stdinOnce\":true,\"workdir\":\"/w\",\"rows\":24,"
-		"\"cols\":80,\"stopSignal\":\"SIGINT\",\"lingerMs\":60000,\"hostname\":\"box\",\"env\":["
+		"\"cols\":80,\"stopSignal\":\"SIGINT\",\"lingerMs\":60000,\"proofs\":true,\"hostname\":\"box\",\"env\":["
 		"\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOSTNAME=box\","
 		"\"TERM=xterm\",\"K=v\"]}", "spec");
 	json_decref(spec);
