@@ -41,8 +41,11 @@ int prover_take_answer(struct prover *p, const char *answer, struct err *err)
 int prover_take_request(struct prover *p, const char *authorization, bool up, struct proof *ret, struct err *err)
 {
 	bool may_enrol = !p->has_key || (!up && clock_mono_ms() - p->seen_ms >= PROVE_ENROL_AGAIN_MS);
-	struct proof_own o = own(p);
+	struct proof_own o = own(p), by_first = o;
 
+	by_first.key = p->first;
+	if (p->has_key && proof_take_request(ret, &by_first, authorization, false, err) == 0)
+		return 0;
 	return proof_take_request(ret, &o, authorization, may_enrol, err);
 }
 
@@ -61,6 +64,8 @@ int prover_begin(struct prover *p, const struct proof *link, struct err *err)
 
 void prover_proved(struct prover *p)
 {
+	if (!p->has_key)
+		memcpy(p->first, p->present.key, sizeof(p->first));
 	memcpy(p->key, p->present.key, sizeof(p->key));
 	p->has_key = true;
 	p->seen_ms = clock_mono_ms();

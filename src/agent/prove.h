@@ -10,13 +10,14 @@
 #include "proof.h"
 
 /* Forward mode: the token makes a new key only for a gateway that has lost its memory, so not while the one that has
- * the key is here, or may be back in a moment. */
-#define PROVE_ENROL_AGAIN_MS 10000
+ * the key is here, or may be back in a moment. If that comes back later, its key is still good: who comes with the
+ * first one goes before who has made another since. */
+#define PROVE_ENROL_AGAIN_MS 5000
 
 struct prover {
 	const struct agent *agent;   /* borrowed */
 	struct proof_pair pair;
-	uint8_t key[PROOF_LEN];
+	uint8_t first[PROOF_LEN], key[PROOF_LEN];
 	bool has_key;
 	uint64_t seen_ms;            /* when one with the key was here last */
 	struct proof dialled;        /* the link's that is being opened */

@@ -1,6 +1,6 @@
 /* serve - forward mode: the agent listens, the gateway dials.
  *     GET /health   no authentication: {"status":"ok","pid":n,"exited":bool,"exitCode":n}
- *     GET /ws       Authorization: Bearer, compared in constant time; then the tunnel */
+ *     GET /ws       Authorization: a proof (prove.h), or the token, compared in constant time; then the tunnel */
 #ifndef AGENT_SERVE_H
 #define AGENT_SERVE_H
 

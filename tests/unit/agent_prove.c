@@ -91,6 +91,25 @@ Test(prove, the_token_does_not_move_it_while_the_gateway_is_here_or_just_gone)
 	cr_expect_not(taken.resumes);
 }
 
+Test(prove, the_first_gateway_goes_before_one_that_came_with_the_token_since)
+{
+	uint8_t first[PROOF_LEN];
+
+	enrol();
+	memcpy(first, key, sizeof(first));
+	prover.seen_ms -= PROVE_ENROL_AGAIN_MS;
+	gateway.key = NULL;
+	proof_pair_new(&pair);
+	enrol();
+	cr_expect_arr_neq(key, first, sizeof(key));
+	cr_assert_eq(gateway_calls(true), 0, "by the key it has made");
+	cr_expect(taken.resumes);
+	gateway.key = first;
+	cr_assert_eq(gateway_calls(true), 0, "%s", err.msg);
+	cr_expect(taken.resumes);
+	cr_expect_arr_eq(taken.key, first, sizeof(first));
+}
+
 Test(prove, a_gateway_that_answers_without_a_proof_is_not_believed)
 {
 	prover_request(&prover, text);

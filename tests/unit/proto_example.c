@@ -6,12 +6,18 @@
 #include <string.h>
 
 #include "base/token.h"
+#include "proof.h"
 #include "session.h"
 
 #define PATH "agent-proto/PROTOCOL.md"
 #define HEADING "## An example session"
 
+#define TOKEN "its token"
+
 static struct session *A, *G;
+static struct proof proofs[2];          /* the agent's side of the present link, and the gateway's */
+static struct proof_pair pairs[2];
+static uint8_t key[PROOF_LEN];          /* once the first link has made it */
 static uint64_t now = 1000;
 static char *spec, *at;                 /* what is left of the document */
 static char exit_seen[64];
@@ -56,6 +62,61 @@ static void documented(char *who, char *hex, size_t size)
 	}
 }
 
+/* What stands in the document behind this name; a line starting with ">" continues it. */
+static void documented_header(const char *name, char *value, size_t size)
+{
+	char *line = strstr(at, name);
+	size_t n = 0;
+
+	cr_assert_not_null(line);
+	line += strlen(name) + 2;
+	do {
+		for (; *line != '\n' && n + 1 < size; line++)
+			value[n++] = *line;
+		line += 1;
+	} while (strncmp(line, " > ", 3) == 0 && (line += 3));
+	value[n] = '\0';
+}
+
+static struct proof_own own(enum session_role role, bool knows)
+{
+	return (struct proof_own){ .role = role, .pair = &pairs[role], .container_id = "c0ffee", .token = TOKEN,
+				   .key = knows ? key : NULL };
+}
+
+/* The agent's upgrade and its answer, as they stand there. Nonces are what one byte each is repeated to. */
+static void upgrade(uint8_t agent_nonce, uint8_t gateway_nonce, bool knows)
+{
+	struct proof_own agent = own(SESSION_AGENT, knows), gateway = own(SESSION_GATEWAY, knows);
+	struct proof *a = &proofs[SESSION_AGENT], *g = &proofs[SESSION_GATEWAY];
+	char asked[PROOF_TEXT_MAX], answered[PROOF_TEXT_MAX], said[PROOF_TEXT_MAX];
+	struct err err;
+
+	documented_header("Authorization", asked, sizeof(asked));
+	documented_header("Authentication-Info", answered, sizeof(answered));
+	proof_request(a, &agent, said); /* the nonce is another one: only what it looks like */
+	cr_expect_eq(strlen(said), strlen(asked), "%s", said);
+	cr_assert_eq(proof_take_request(g, &gateway, asked, true, &err), 0, "%s", err.msg);
+	cr_expect_eq(g->resumes, knows);
+	memset(a->nonce[SESSION_AGENT], agent_nonce, PROOF_LEN);
+	cr_expect_arr_eq(g->nonce[SESSION_AGENT], a->nonce[SESSION_AGENT], PROOF_LEN);
+	memset(g->nonce[SESSION_GATEWAY], gateway_nonce, PROOF_LEN);
+	proof_answer(g, SESSION_GATEWAY, said);
+	cr_expect_str_eq(said, answered);
+	cr_assert_eq(proof_take_answer(a, &agent, answered, &err), 0, "%s", err.msg);
+	session_set_proof(A, a);
+	session_set_proof(G, g);
+}
+
+static void check_hello(const struct hello *h, const uint8_t *frame, size_t n)
+{
+	struct proof_own gateway = own(SESSION_GATEWAY, h->link_no > 1);
+	struct err err;
+
+	cr_assert_eq(proof_make_key(&proofs[SESSION_GATEWAY], &gateway, h->execution, h->boot_id, &err), 0);
+	cr_expect_eq(proof_check(&proofs[SESSION_GATEWAY], SESSION_AGENT, frame, &n, &err), 0, "%s", err.msg);
+}
+
 /* All `from` has to say now; what comes after the first n_pass frames is lost. */
 static void play_until(unsigned n_pass, char who, struct session *from, struct session *to)
 {
@@ -86,6 +147,7 @@ static void play_until(unsigned n_pass, char who, struct session *from, struct s
 			static const uint8_t nobody[BOOT_ID_LEN];
 
 			cr_assert_eq(session_peek_hello(flat, n, &h, &err), 0);
+			check_hello(&h, flat, n);
 			cr_assert_eq(session_accept(G, &h, !memcmp(h.gateway_id, nobody, BOOT_ID_LEN), now, &err),
 				     0, "%s", err.msg);
 			hello_release(&h);
@@ -112,6 +174,14 @@ static void say_hello(uint64_t link_no, enum proc_state state)
 		h.procs[0].exit = (struct exit_status){ .code = 3, .final_offset = 22 };
 	session_hello(A, &h, now);
 	hello_release(&h);
+}
+
+static void key_of_agent(const uint8_t boot[BOOT_ID_LEN])
+{
+	struct proof_own agent = own(SESSION_AGENT, false);
+	struct err err;
+
+	cr_assert_eq(proof_make_key(&proofs[SESSION_AGENT], &agent, "job-x7k2p", boot, &err), 0);
 }
 
 static char *read_document(void)
@@ -146,7 +216,13 @@ Test(example, the_document_shows_what_is_sent)
 	in = session_open(G, 2, 0, 65536);
 	session_open(G, 3, 0, 1048576);
 
-	say_hello(1, PROC_RUNNING);            /* 1. the first link */
+	for (int i = 0; i < 2; i++) {
+		memset(pairs[i].private_key, i == SESSION_AGENT ? 0xaa : 0x99, X25519_LEN);
+		x25519_public(pairs[i].private_key, pairs[i].public_key);
+	}
+	upgrade(0x11, 0x22, false);            /* 1. the first link */
+	key_of_agent(boot);
+	say_hello(1, PROC_RUNNING);
 	play('A', A, G);
 	play('G', G, A);
 	play('A', A, G);
@@ -163,6 +239,8 @@ Test(example, the_document_shows_what_is_sent)
 	session_link_down(G);
 
 	now += 300;
+	memcpy(key, proofs[SESSION_AGENT].key, PROOF_LEN);
+	upgrade(0x33, 0x44, true);
 	say_hello(2, PROC_EXITED);
 	play('A', A, G);
 	play('G', G, A);
