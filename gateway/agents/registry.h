@@ -1,9 +1,9 @@
 /* registry - which agent serves which container. Decides who may hold a container (R21):
  * same boot: the higher link number wins at once and the old link is fenced; another boot: the higher
  * task attempt wins; equal attempts: the incumbent is pinged and, silent for 2 s, replaced, else the
- * newcomer is told DUPLICATE. Where the incumbent has exchanged the token for a key, whoever comes with the token again
- * has no rank: it is asked for as if of an equal attempt, and 10 s without a link are awaited. Removal compares the generation, so a late close cannot unregister a
- * successor. */
+ * newcomer is told DUPLICATE. Where the incumbent has exchanged the token for a key, whoever comes with the token
+ * again has no rank: it is asked for as if of an equal attempt, and 10 s without a link are awaited. Removal
+ * compares the generation, so a late close cannot unregister a successor. */
 #ifndef AGENTS_REGISTRY_H
 #define AGENTS_REGISTRY_H
 
