@@ -334,11 +334,12 @@ void container_resize(struct request *r)
 void container_delete(struct request *r)
 {
 	struct container *c = request_container(r);
-	struct lifecycle_removal how = {.force = request_flag(r, "force"), .volumes = request_flag(r, "v")};
+	struct lifecycle_removal how;
 	struct err err;
 
 	if (!c)
 		return;
+	how = (struct lifecycle_removal){.force = request_flag(r, "force"), .volumes = request_flag(r, "v")};
 	if (request_flag(r, "link")) {
 		reply_error(r, ERR_SYSTEM, "Conflict, cannot remove the default link name of the container");
 		return;

@@ -50,6 +50,14 @@ t "rm -f while the job is made" removals '{"operationLatencyMs": 500, "startLate
 t "rm -f while the execution starts" removals '{"operationLatencyMs": 0, "startLatencyMs": 700}'
 t "rm -f when jobs cannot be found yet" removals '{"operationLatencyMs": 0, "startLatencyMs": 100, "notFoundMs": 500}'
 
+unknown() {
+	local i
+	for i in {1..20}; do
+		eq 404 "$(curl -s -m 10 --unix-socket "$T/docker.sock" -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' -X DELETE "http://d/v1.41/containers/nosuch?force=1&v=1&link=0")"
+	done
+}
+t "rm of one that is not there" unknown
+
 # As in dockerd, which lets it wait for the start and then refuses.
 unforced() { # knobs
 	knobs "$1"
