@@ -178,7 +178,7 @@ t "rm -v that is refused is forgotten" refused_removal
 auto_removed() {
 	fresh
 	docker run --rm -v /anon -v stays:/s busybox sh -c 'echo x >/anon/file'
-	until_true 5 eq 'stays ' "$(volumes)"
+	until_true 5 eval '[ "$(volumes)" = "stays " ]'
 	docker run --name left -v /anon busybox true
 	docker rm left
 	eq 2 "$(docker volume ls -q | wc -l)"

@@ -36,6 +36,7 @@ t "what one listens on, the other reaches by 127.0.0.1" loopback
 lives() {
 	pair own mem 'echo from own; trap "exit 3" TERM; while :; do sleep 0.1; done' \
 		'echo from mem; read -r line; exit 7'
+	until_true 10 log_has own 'from own'
 	eq 'from own' "$(docker logs own)"
 	until_true 10 log_has mem 'from mem'
 	until_true 10 is_state mem exited # no stdin
@@ -108,7 +109,7 @@ again() {
 	until_true 10 log_has mem run
 	docker restart -t 0 own
 	docker restart -t 0 mem
-	until_true 10 eq 2 "$(docker logs mem | grep -c run)"
+	until_true 10 eval '[ "$(docker logs mem | grep -c run)" = 2 ]'
 	docker rm -f mem own
 }
 t "both are restarted, the owner first, as compose does" again

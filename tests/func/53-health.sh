@@ -15,7 +15,7 @@ api() { # method path [body]
 }
 
 changes() {
-	docker run -d --name sick --health-cmd 'echo probe; test -e /ok' --health-interval 500ms --health-retries 2 busybox sleep 1000
+	docker run -d --name sick --health-cmd 'echo probe; test -e /ok' --health-interval 500ms --health-retries 5 busybox sleep 1000
 	eq starting "$(health sick)"
 	has "$(docker ps --format '{{.Status}}')" '(health: starting)'
 	until_true 20 is_health sick unhealthy

@@ -18,7 +18,7 @@ t "30 clients that vanish in the middle of an exec, a run, a pull, logs and even
 t "every container but one is gone" eq box "$(docker ps -a --format '{{.Names}}' | xargs)"
 only_one_job() {
 	gateway_only
-	until_true 20 test "$(jobs_in_cloud)" = 1
+	until_true 20 eval '[ "$(jobs_in_cloud)" = 1 ]'
 }
 t "their jobs are gone too" only_one_job
 rows() {
