@@ -15,7 +15,7 @@ must start pre predecessor sh -c 'echo begun; echo told >&2; exec sleep 100000'
 
 output() {
 	eq 'out' "$(docker exec pre sh -c 'echo out; echo err >&2' 2>"$T/err")"
-	eq err "$(cat err)"
+	eq err "$(cat "$T/err")"
 }
 t "exec: stdout and stderr" output
 codes() {
