@@ -742,6 +742,8 @@ void relay_go_on(void *ctx)
 
 void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool eof, const char *head)
 {
+	bool detach = false;
+
 	assert(r->state == RELAY_HELD);
 	if (!conn) {
 		buf_release(leftover);
@@ -753,7 +755,6 @@ void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool e
 	buf_append(&r->in, buf_head(leftover), leftover->len);
 	buf_release(leftover);
 	if (r->keys.n && r->in.len) { /* typed ahead: the keys count as well */
-		bool detach;
 		uint8_t *all = xmalloc(r->in.len + DETACH_KEYS_MAX);
 		size_t n = detach_keys_scan(&r->keys, buf_head(&r->in), r->in.len, all, &detach);
 
@@ -769,6 +770,8 @@ void relay_open(struct relay *r, struct conn *conn, struct buf *leftover, bool e
 	if (*head && strcmp(conn_peer(conn), "unix") == 0)
 		r->head_polls = HEAD_POLLS;
 	relay_go_on(r);
+	if (detach && r->state == RELAY_OPEN)
+		relay_detach(r);
 }
 
 void relay_close_all(void)

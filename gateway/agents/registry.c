@@ -103,7 +103,7 @@ void registry_free(struct registry *r)
 	}
 	while (r->tunnels)
 		registry_drop(r, tunnel_container(r->tunnels->tunnel));
-	free(r);
+	loop_defer(r->g->loop, free, r); /* behind the sessions, which give back what the budget has lent */
 }
 
 /* ---- who may speak ------------------------------------------------------------------------------- */

@@ -14,6 +14,11 @@ t "attach/ws: a client that closes ends stdin of a container made for one" attac
 t "logs=1 stream=1: what was printed comes first, then what is" attach history
 t "logs=1 stream=0: what was printed, and the end" attach only_history
 t "three clients attached at once all get everything" attach several
+detach_ahead() {
+	gateway_only # dockerd loses what comes with the request
+	attach detach_ahead
+}
+t "detach keys that come with the request detach" detach_ahead
 head_alone() {
 	gateway_only # dockerd is slower than most clients, no more
 	attach head_alone

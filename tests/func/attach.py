@@ -182,6 +182,26 @@ def only_history():
     remove(name)
 
 
+def detach_ahead():
+    """Typed before the answer has come, together with the request."""
+    name = container("sleep", "1000")
+    start(name)
+    ident = engine.exec_create(name, "cat", AttachStdin=True, Tty=True)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(engine.TIMEOUT)
+    sock.connect(engine.SOCKET)
+    body = b'{"Detach":false,"Tty":true}'
+    sock.sendall(f"POST /exec/{ident}/start HTTP/1.1\r\nHost: docker\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n"
+                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body +
+                 b"before\x10\x11after")
+    got = b""
+    while piece := sock.recv(4096):
+        got += piece
+    assert got.startswith(b"HTTP/1.1 101 ") and b"after" not in got, got
+    assert engine.call("GET", f"/exec/{ident}/json")["Running"]
+    remove(name)
+
+
 def several():
     name = container("sh", "-c", "read x; echo one; echo two >&2; echo three")
     streams = [engine.attach(name) for _ in range(3)]
