@@ -26,6 +26,7 @@
 
 #define TOKEN_HEADER_MAX 512
 #define WRITES_PER_ROUND 16
+#define GATHERED_PER_ROUND 4 /* of them over TLS, as whether there is room is asked once for all */
 #define DEAD_PEER_MS 20000   /* unacknowledged bytes for so long: the connection is gone (R22) */
 #define RECORDS_PER_ROUND 16 /* of 16 KiB */
 #define CLOSE_ROUNDS 1000
@@ -451,7 +452,7 @@ static int write_message(struct agent_link *a, const struct frame_out *f)
 	return lws_write(a->wsi, out, n, LWS_WRITE_BINARY) < (int)n ? -1 : 0;
 }
 
-/* More would only wait behind the kernel's queue. */
+/* More would only wait behind the kernel's queue. What is gathered is not there yet. */
 static bool choked(const struct agent_link *a)
 {
 	return a->tls.ssl ? lws_partial_buffered(a->wsi) || a->tls.owed.len : lws_send_pipe_choked(a->wsi);
@@ -461,7 +462,7 @@ static int write_messages(struct agent_link *a)
 {
 	struct frame_out f;
 
-	for (int i = 0; i < WRITES_PER_ROUND && a->base.tunnel; i++) {
+	for (int i = 0; i < (a->tls.ssl ? GATHERED_PER_ROUND : WRITES_PER_ROUND) && a->base.tunnel; i++) {
 		if (!tunnel_next_frame(a->base.tunnel, &f))
 			return 0;
 		if (write_message(a, &f) < 0)
@@ -491,6 +492,10 @@ static int write_now(struct agent_link *a)
 		return 0;
 	if (a->last_words.len)
 		return say_last_words(a);
+	if (a->tls.ssl && lws_send_pipe_choked(a->wsi)) {
+		await_room(a);
+		return 0;
+	}
 	if (tls_send_gathered(&a->tls)) { /* what was left of the last time */
 		tls_gather(&a->tls);
 		rc = write_messages(a);
