@@ -665,6 +665,10 @@ static void lws_log(int level, const char *line)
 	log_warn("libwebsockets", "level=%d text=\"%.*s\"", level, (int)n, line);
 }
 
+/* Sessions ping by themselves and know when a link is dead; libwebsockets' own watch over each connection is one
+ * more entry, five minutes ahead, in a list of all that is sorted by walking through it. */
+static const lws_retry_bo_t no_watch;
+
 struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert, const char *key, struct err *err)
 {
 	struct callback *cb = xcalloc(1, sizeof(*cb));
@@ -685,6 +689,7 @@ struct callback *callback_new(struct gateway *g, int listen_fd, const char *cert
 		.ssl_private_key_filepath = key,
 		.alpn = "http/1.1",
 		.timeout_secs = 10,
+		.retry_and_idle_policy = &no_watch,
 		.pcontext = &cb->context, /* set to NULL when the context is really gone */
 	};
 
