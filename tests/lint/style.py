@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """style - what a formatter cannot keep (aligned comments, tables, drawn wire layouts) but every line must
-hold: tabs, width, no trailing blanks, an opening comment, no struct typedefs; and words that have no place
-in the repository."""
+hold: tabs, width, no trailing blanks, an opening comment, no struct typedefs; words that have no place
+in the repository; and that what begins with #! is executable, and nothing else."""
+import os
 import pathlib
 import re
 import subprocess
@@ -51,7 +52,10 @@ def main():
         if not name or "corpus" in path.parts or not (root / path).is_file():
             continue
         try:
-            check(path, (root / path).read_text(), complain)
+            text = (root / path).read_text()
+            if text.startswith("#!") != os.access(root / path, os.X_OK):
+                complain(path, 1, "executable without #!, or the other way round")
+            check(path, text, complain)
         except UnicodeDecodeError:
             continue
         files += 1
