@@ -553,7 +553,7 @@ t "injected errors, cut connections and quotas" injected
 
 fast_start() {
 	local best=999999 ms i=0
-	while [ $((i += 1)) -le 20 ] && [ $best -ge 60 ]; do # others may have the processor
+	while [ $((i += 1)) -le 20 ] && [ "$best" -ge 60 ]; do # others may have the processor
 		run_to_end ok
 		ms=$(task0 "$EXE" '' | jq -r '[.createTime, .startTime] | map(capture("T..:(?<m>..):(?<s>..)(?<f>\\.[0-9]*)?Z") |
 			(.m|tonumber)*60 + (.s|tonumber) + ((.f // ".0") | "0"+. | tonumber)) | (.[1]-.[0]) * 1000 | floor')
