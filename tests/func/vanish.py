@@ -62,13 +62,19 @@ def leave_main(script):
 
 
 def terminals(box):
-    """A terminal's input does not end with its client; nor does one that never had a client."""
-    eid = engine.exec_create(box, "sh", "-c", "sleep 2; echo d >/tmp/d", Tty=True)
-    engine.call("POST", f"/exec/{eid}/start", {"Detach": True, "Tty": True}, 200)
-    _, s = begin(box, "sleep 0.3; echo t >/tmp/t; sleep 0.2", True)
+    """A terminal does not end with its client, nor does its input."""
+    eid, s = begin(box, "sleep 0.2; echo t >/tmp/t; read x; echo read >/tmp/t", True)
     s.close()
-    engine.until(lambda: sh(box, "cat /tmp/t 2>/dev/null") == b"t\n", 10, "the terminal's last word")
-    engine.until(lambda: sh(box, "cat /tmp/d 2>/dev/null") == b"d\n", 10, "the detached one's")
+    engine.until(lambda: sh(box, "cat /tmp/t 2>/dev/null") == b"t\n", 10, "the terminal's word")
+    assert engine.call("GET", f"/exec/{eid}/json")["Pid"]
+    assert sh(box, "cat /tmp/t") == b"t\n"
+    sh(box, "pkill -f 'echo [t] >/tmp'")
+
+
+def detached(box):
+    eid = engine.exec_create(box, "sh", "-c", "sleep 2.5; echo d >/tmp/d", Tty=True)
+    engine.call("POST", f"/exec/{eid}/start", {"Detach": True, "Tty": True}, 200)
+    engine.until(lambda: sh(box, "cat /tmp/d 2>/dev/null") == b"d\n", 15, "the detached terminal's word")
     assert engine.inspect(box)["State"]["Running"]
 
 
