@@ -179,12 +179,25 @@ static void take_input(struct forward *f)
 	}
 }
 
+/* Both have ended their sending, or the client is gone. In the first case what it sent may still be on its way: the
+ * tool ends when the server has it. */
+static void hung_up(struct forward *f)
+{
+	if (!f->output_over || !f->tool) {
+		forward_free(f, false);
+		return;
+	}
+	if (!f->input_over)
+		tool_input_end(f->tool);
+	f->input_over = true;
+}
+
 static void on_conn(struct conn *c, void *ctx, unsigned events)
 {
 	struct forward *f = ctx;
 
 	if (events & CONN_HANGUP) {
-		forward_free(f, false);
+		hung_up(f);
 		return;
 	}
 	if (events & CONN_READ)
