@@ -94,41 +94,6 @@ static void end_tool(struct gw *g, struct peer *p, const char *say)
 	cr_assert_eq(p->tool->status.code, 0);
 }
 
-static bool is_there(const char *port)
-{
-	AUTO_FREE char *cmd = xasprintf("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | "
-					"grep -q '[t]ool connect 127.0.0.1 %s '", port);
-
-	return system(cmd) == 0;
-}
-
-/* One process moves the input, another the output: both go, also when the peer has stopped reading. */
-Test(tools, a_connection_that_is_given_up_leaves_no_process)
-{
-	enum { MUCH = 24 * 1024 * 1024, FULL = 8 * 1024 * 1024 };
-	int fd = -1, listen_fd = listen_tcp("127.0.0.1", 0, false, NULL), small = 4096;
-	AUTO_FREE char *port = xasprintf("%d", listen_port(listen_fd)), *much = xcalloc(1, MUCH);
-	struct channel *c;
-	struct gw g;
-
-	setsockopt(listen_fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	gw_start(&g, idle);
-	c = exec_with(&g, tool(COMMAND("connect", "127.0.0.1", port)), much, MUCH);
-	UNTIL(&g, (fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0);
-	cr_assert(is_there(port));
-	for (uint64_t before = 1; stream_acked(c->in) < FULL && before != stream_acked(c->in);) {
-		before = stream_acked(c->in);
-		for (int i = 0; i < 50 && usleep(1000) == 0; i++)
-			uv_run(&g.loop, UV_RUN_NOWAIT);
-	}
-	signal_channel(&g, stream_id(c->in) / 2, SIGKILL);
-	UNTIL(&g, ended(c));
-	UNTIL(&g, !is_there(port));
-	close(fd);
-	close(listen_fd);
-	finish(&g);
-}
-
 /* ---- held --------------------------------------------------------------------------------------- */
 
 Test(held, it_runs_when_told_to_and_only_once)
