@@ -264,6 +264,8 @@ static int let_in_another(struct registry *r, struct container *c, struct link *
 	uint64_t away_ms = clock_mono_ms() - r->enrolment.since_ms;
 	struct tunnel_info i;
 
+	if (l->asked && !c->tunnel)
+		return attach_new(r, c, l, h, err);
 	log_warn("a token that has served is used by another agent", "container=%.12s execution=%s attempt=%u peer=%s", c->id,
 		 h->execution ? h->execution : "", h->task_attempt, l->ops->peer(l));
 	if (c->tunnel) {
@@ -384,6 +386,7 @@ static void challenge_over(void *p)
 				 (unsigned long long)session_silent_ms(tunnel_session(c->tunnel), clock_mono_ms()));
 			registry_drop(r, c);
 		}
+		l->asked = true;
 		if (registry_hello(r, id, l, frame, n, &refusal, &err) < 0)
 			l->ops->refuse(l, &refusal);
 	}

@@ -34,6 +34,7 @@ struct link_ops {
 struct link {
 	const struct link_ops *ops;
 	struct tunnel *tunnel;          /* NULL until welcomed and after being fenced */
+	bool asked;                     /* the registry has asked another one for it, in vain */
 	struct proof *proof;            /* how its two sides prove themselves (proof.h); NULL: by the token */
 };
 
