@@ -161,16 +161,9 @@ void session_free(struct session *s)
 
 void session_set_budget(struct session *s, struct tunnel_budget *budget)
 {
-	struct stream *st, *next;
-
 	assert(!s->budget && budget);
 	s->budget = budget;
-	session_lend_again(s);
-	HASH_ITER(hh, s->streams, st, next) { /* of a restored session */
-		st->lent = st->window > st->first_window ? st->window - st->first_window : 0;
-		budget->used += st->lent;
-		s->stats.window_bytes += st->lent;
-	}
+	session_lend_again(s); /* of a restored session */
 }
 
 void session_set_checks(struct session *s)

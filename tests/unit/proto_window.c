@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pack.h"
 #include "session.h"
 
 #define ONE_WAY_MS 50
@@ -251,6 +252,30 @@ Test(window, a_stream_that_rests_gives_back_what_it_was_lent)
 		flow(NULL, 20);
 	}
 	cr_assert_leq(gateway_budget.used, 2 * STREAM_WINDOW_OUT);
+}
+
+Test(window, a_restored_session_is_lent_what_it_had_and_no_more)
+{
+	struct stream *out = open_output(1);
+	struct unpack u;
+	struct pack p;
+	size_t lent;
+
+	lend();
+	flow(out, 1500);
+	session_link_down(G.s);
+	lent = gateway_budget.used;
+	cr_assert_gt(lent, 0);
+	pack_init(&p);
+	session_save(G.s, &p);
+	session_free(G.s);
+	cr_assert_eq(gateway_budget.used, 0);
+	u = (struct unpack){ .at = buf_head(&p.bytes), .left = p.bytes.len };
+	G.s = session_restore(&ops, &G, now, &u);
+	pack_release(&p);
+	cr_assert_not_null(G.s);
+	session_set_budget(G.s, &gateway_budget);
+	cr_assert_eq(gateway_budget.used, lent); /* and teardown sees that all of it comes back */
 }
 
 Test(window, a_closed_stream_gives_back_what_it_was_lent)
